@@ -1,0 +1,78 @@
+"""The small records that carry data from floor to floor.
+
+Boxes are float ``(x1, y1, x2, y2)`` in image pixels; the pixel in row i, column j
+covers ``[j, j + 1) x [i, i + 1)``. Labels are contiguous, 1..K; 0 is the background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Tensors that move between devices together."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same record on another device."""
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Target(_Record):
+    """The ground truth of one image, in the frame of the image the model sees.
+
+    ``masks`` are 0 or 1. ``crowd`` marks regions that hold many objects: training
+    leaves them out, evaluation lets detections fall into them. ``keypoints`` are
+    ``(x, y, v)`` with COCO's visibility v: 0 not labelled, 1 hidden, 2 visible.
+    """
+
+    image_id: int
+    boxes: Float32[Tensor, "objects 4"]
+    labels: Int64[Tensor, " objects"]
+    masks: UInt8[Tensor, "objects height width"]
+    crowd: Bool[Tensor, " objects"]
+    keypoints: Float32[Tensor, "objects points 3"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, index: Tensor) -> Target:
+        """The objects that ``index`` (integers or a boolean mask) names."""
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            labels=self.labels[index],
+            masks=self.masks[index],
+            crowd=self.crowd[index],
+            keypoints=None if self.keypoints is None else self.keypoints[index],
+        )
+
+
+@dataclass(frozen=True)
+class Detections(_Record):
+    """What the model found in one image, best score first.
+
+    ``mask_probabilities`` are the m x m maps of the predicted class, each stretched
+    over its box; ``masks`` are the same pasted into the image and thresholded. Either
+    is None where it has not been computed.
+    """
+
+    boxes: Float[Tensor, "detections 4"]
+    scores: Float[Tensor, " detections"]
+    labels: Int64[Tensor, " detections"]
+    mask_probabilities: Float[Tensor, "detections m m"] | None = None
+    masks: Bool[Tensor, "detections height width"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)

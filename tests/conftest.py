@@ -1,0 +1,76 @@
+"""What every test shares: shape annotations checked at run time, seeds, data paths."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import jaxtyping
+import numpy as np
+import pytest
+from beartype import beartype
+from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# Shape annotations such as Float[Tensor, "rois 4"] are checked in every call that the
+# tests make. cpu/ and cuda/ hold compiled code, which takes no Python wrappers.
+CHECKED = ["structures", "ops", "models", "data", "evaluation", "inference", "training"]
+jaxtyping.install_import_hook(
+    [f"maskrcnn_scratch.{floor}" for floor in CHECKED], "beartype.beartype"
+)
+
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, max_examples=40
+)
+settings.load_profile("tests")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def check_shapes_in_reference() -> None:
+    """Check the reference's annotations too.
+
+    The reference imports NumPy alone, so its modules name jaxtyping's types only under
+    TYPE_CHECKING: here the names are put in place and every function is wrapped.
+    """
+    import maskrcnn_scratch.reference as package
+
+    modules: list[ModuleType] = [
+        importlib.import_module(f"{package.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(package.__path__)
+    ]
+    wrapped: dict[object, object] = {}
+    for module in modules:
+        for name in ("Bool", "Float", "Int", "Integer", "Shaped", "UInt8"):
+            vars(module).setdefault(name, getattr(jaxtyping, name))
+        for function in list(vars(module).values()):
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                check = jaxtyping.jaxtyped(typechecker=beartype)(function)
+                wrapped[function] = functools.wraps(function)(check)
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if inspect.isfunction(value) and value in wrapped:
+                setattr(module, name, wrapped[value])
+
+
+check_shapes_in_reference()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with the same seed in every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real images; the test skips where it is not there."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real images at {SHARED_DATA}")
+    return SHARED_DATA

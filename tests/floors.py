@@ -1,0 +1,52 @@
+"""One property suite for every floor: the implementations a test runs over.
+
+A test of a component that stands on several floors reads
+
+    @pytest.mark.parametrize("floor", floors("roi_align"), ids=str)
+    def test_a_law(floor: Floor) -> None:
+        out = floor.roi_align(features, rois, ...)     # NumPy in, NumPy out
+
+where ``floor.NAME`` has the signature of ``reference.COMPONENT.NAME``, and
+``floor.tolerance`` is the largest error, relative to the largest value, that the floor's
+arithmetic is allowed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One implementation of a component, seen through the reference's signatures."""
+
+    name: str
+    functions: dict[str, Callable[..., Any]]
+    tolerance: float
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        try:
+            return self.functions[name]
+        except KeyError:
+            raise AttributeError(f"floor {self.name} has no {name}") from None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def reference_floor(component: str) -> Floor:
+    """Floor 0: the specification itself."""
+    module = importlib.import_module(f"maskrcnn_scratch.reference.{component}")
+    return Floor("reference", dict(vars(module)), 1e-9)
+
+
+def floors(component: str) -> list[Floor]:
+    """Every floor that the component stands on, the reference first."""
+    return [reference_floor(component), *ADAPTED.get(component, [])]
+
+
+# The ops floor, wrapped to take and return NumPy arrays (filled in below).
+ADAPTED: dict[str, list[Floor]] = {}
