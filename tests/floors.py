@@ -7,7 +7,7 @@ A test of a component that stands on several floors reads
         out = floor.roi_align(features, rois, ...)     # NumPy in, NumPy out
 
 where ``floor.NAME`` has the signature of ``reference.COMPONENT.NAME``, and
-``floor.tolerance`` is the largest error, relative to the largest value, that the floor's
+``floor.tolerance`` is the error, relative to the largest value, that the floor's
 arithmetic is allowed.
 """
 
