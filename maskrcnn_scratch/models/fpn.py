@@ -1,0 +1,42 @@
+"""Feature Pyramid Network (Lin et al. 2017, figure 3): C2..C5 -> P2..P6."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def linear_conv(channels_in: int, channels_out: int, size: int) -> nn.Conv2d:
+    """A convolution with bias and no activation, Xavier-initialised."""
+    layer = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
+    nn.init.kaiming_uniform_(layer.weight, a=1)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class FPN(nn.Module):
+    """Each level gets the meaning of the coarser levels at its own resolution.
+
+    M5 = 1x1(C5); Mn = 1x1(Cn) + nearest-upsampled M(n+1); Pn = 3x3(Mn) against the
+    aliasing of the upsampling; P6 is every second cell of P5, for the RPN alone.
+    """
+
+    def __init__(self, in_channels: list[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(linear_conv(c, channels, 1) for c in in_channels)
+        self.output = nn.ModuleList(
+            linear_conv(channels, channels, 3) for _ in in_channels
+        )
+
+    def forward(
+        self, maps: list[Float[Tensor, "n _c _h _w"]]
+    ) -> list[Float[Tensor, "n channels _h _w"]]:
+        merged = [lateral(c) for lateral, c in zip(self.lateral, maps, strict=True)]
+        for fine in range(len(merged) - 2, -1, -1):
+            size = merged[fine].shape[-2:]
+            merged[fine] = merged[fine] + F.interpolate(
+                merged[fine + 1], size=size, mode="nearest"
+            )
+        pyramid = [output(m) for output, m in zip(self.output, merged, strict=True)]
+        return [*pyramid, F.max_pool2d(pyramid[-1], kernel_size=1, stride=2)]
