@@ -45,7 +45,7 @@ class ModelConfig:
     norm: Norm = "frozen_bn"
     norm_eps: float = 1e-5
     frozen_stages: int = 2
-    """Parts of the backbone that are not trained: 0 none, 1 the stem, 2 and res2, ..."""
+    """Parts of the backbone not trained: 0 none, 1 the stem, 2 and res2, ..."""
 
     # FPN
     fpn_channels: int = 256

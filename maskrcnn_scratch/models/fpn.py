@@ -6,13 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-
-def linear_conv(channels_in: int, channels_out: int, size: int) -> nn.Conv2d:
-    """A convolution with bias and no activation, Xavier-initialised."""
-    layer = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
-    nn.init.kaiming_uniform_(layer.weight, a=1)
-    nn.init.zeros_(layer.bias)
-    return layer
+from maskrcnn_scratch.models.init import plain_conv
 
 
 class FPN(nn.Module):
@@ -24,9 +18,9 @@ class FPN(nn.Module):
 
     def __init__(self, in_channels: list[int], channels: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(linear_conv(c, channels, 1) for c in in_channels)
+        self.lateral = nn.ModuleList(plain_conv(c, channels, 1) for c in in_channels)
         self.output = nn.ModuleList(
-            linear_conv(channels, channels, 3) for _ in in_channels
+            plain_conv(channels, channels, 3) for _ in in_channels
         )
 
     def forward(
@@ -35,8 +29,7 @@ class FPN(nn.Module):
         merged = [lateral(c) for lateral, c in zip(self.lateral, maps, strict=True)]
         for fine in range(len(merged) - 2, -1, -1):
             size = merged[fine].shape[-2:]
-            merged[fine] = merged[fine] + F.interpolate(
-                merged[fine + 1], size=size, mode="nearest"
-            )
+            coarse = F.interpolate(merged[fine + 1], size=size, mode="nearest")
+            merged[fine] = merged[fine] + coarse
         pyramid = [output(m) for output, m in zip(self.output, merged, strict=True)]
         return [*pyramid, F.max_pool2d(pyramid[-1], kernel_size=1, stride=2)]
