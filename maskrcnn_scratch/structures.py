@@ -7,18 +7,20 @@ covers ``[j, j + 1) x [i, i + 1)``. Labels are contiguous, 1..K; 0 is the backgr
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
+
+Record = TypeVar("Record", bound="_Record")
 
 
 @dataclass(frozen=True)
 class _Record:
     """Tensors that move between devices together."""
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Record, device: torch.device | str) -> Record:
         """The same record on another device."""
         moved = {
             field.name: value.to(device, non_blocking=True)

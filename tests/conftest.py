@@ -13,8 +13,8 @@ from types import ModuleType
 import jaxtyping
 import numpy as np
 import pytest
-from beartype import beartype
 from hypothesis import settings
+from typecheck import checked
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 # tests make. cpu/ and cuda/ hold compiled code, which takes no Python wrappers.
 CHECKED = ["structures", "ops", "models", "data", "evaluation", "inference", "training"]
 jaxtyping.install_import_hook(
-    [f"maskrcnn_scratch.{floor}" for floor in CHECKED], "beartype.beartype"
+    [f"maskrcnn_scratch.{floor}" for floor in CHECKED], "typecheck.checked"
 )
 
 settings.register_profile(
@@ -51,7 +51,7 @@ def check_shapes_in_reference() -> None:
             vars(module).setdefault(name, getattr(jaxtyping, name))
         for function in list(vars(module).values()):
             if inspect.isfunction(function) and function.__module__ == module.__name__:
-                check = jaxtyping.jaxtyped(typechecker=beartype)(function)
+                check = jaxtyping.jaxtyped(typechecker=checked)(function)
                 wrapped[function] = functools.wraps(function)(check)
     for module in modules:
         for name, value in list(vars(module).items()):

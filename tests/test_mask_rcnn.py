@@ -1,0 +1,139 @@
+"""The whole model: it learns, it copes with every kind of batch, and it repeats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_models import SMALL, target
+from torch import Tensor
+
+from maskrcnn_scratch.models import MaskRCNN
+from maskrcnn_scratch.structures import Detections, Target
+
+LOSSES = {"rpn_objectness", "rpn_box", "class", "box", "mask"}
+
+
+def scene(size: int = 64) -> tuple[Tensor, Target]:
+    """A bright square and a dark bar on grey, classes 1 and 2."""
+    boxes = [[8.0, 8, 32, 32], [12, 40, 60, 52]]
+    truth = target(boxes, [1, 2], size)
+    image = torch.full((3, size, size), 0.5)
+    image[:, truth.masks[0] > 0] = 0.9
+    image[:, truth.masks[1] > 0] = 0.1
+    return image, truth
+
+
+def losses_of(
+    model: MaskRCNN, images: list[Tensor], targets: list[Target]
+) -> dict[str, Tensor]:
+    losses = model(images, targets)
+    assert isinstance(losses, dict)
+    return losses
+
+
+def test_one_batch_is_learnt_by_heart() -> None:
+    """The loss of one fixed batch goes to near zero, and the detections are right."""
+    torch.manual_seed(0)
+    model = MaskRCNN(SMALL).train()
+    image, truth = scene()
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for _ in range(150):
+        losses = losses_of(model, [image], [truth])
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+    assert set(losses) == LOSSES
+    for name, loss in losses.items():
+        assert loss < 0.05, name
+    (found,) = model.eval()([image])
+    assert isinstance(found, Detections)
+    assert found.labels[:2].sort().values.tolist() == [1, 2]
+    best = found.boxes[:2][found.labels[:2].argsort()]
+    torch.testing.assert_close(best, truth.boxes, atol=1.5, rtol=0)
+    assert found.mask_probabilities is not None
+    assert found.mask_probabilities[:2, 7:21, 7:21].min() > 0.5
+
+
+def test_images_of_different_sizes_share_a_batch() -> None:
+    torch.manual_seed(0)
+    model = MaskRCNN(SMALL)
+    image, truth = scene()
+    wide = torch.rand(3, 40, 90)
+    losses = losses_of(model, [image, wide], [truth, target([], [], 90)])
+    assert all(loss.isfinite() for loss in losses.values())
+    found = model.eval()([image, wide])
+    assert len(found) == 2
+    assert isinstance(found[1], Detections)
+    assert (found[1].boxes[:, 3] <= 40).all()
+
+
+def test_padding_does_not_change_what_is_found() -> None:
+    """An image in a batch with a larger one meets zeros at its border, nothing else."""
+    torch.manual_seed(0)
+    model = MaskRCNN(replace(SMALL, score_threshold=0.0, max_detections=5)).eval()
+    image, _ = scene()
+    batch = model.batch([image, torch.rand(3, 96, 128)])
+    assert batch.shape == (2, 3, 96, 128)
+    alone = model.batch([image])
+    assert torch.equal(batch[0, :, :64, :64], alone[0])
+    assert batch[0, :, 64:].abs().sum() == 0
+
+
+def test_images_without_objects_train() -> None:
+    """No positives: the box and mask losses are zero, and every gradient is finite."""
+    torch.manual_seed(0)
+    model = MaskRCNN(SMALL)
+    image, _ = scene()
+    losses = losses_of(model, [image, image], [target([], []), target([], [])])
+    assert losses["box"] == losses["mask"] == losses["rpn_box"] == 0
+    torch.stack(list(losses.values())).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_zero_proposals_are_no_accident() -> None:
+    """With every proposal too small, evaluation finds nothing and training goes on."""
+    torch.manual_seed(0)
+    model = MaskRCNN(replace(SMALL, rpn_min_size=1e6))
+    image, truth = scene()
+    losses = losses_of(model, [image], [truth])  # the objects' own boxes remain
+    assert losses["mask"] > 0
+    losses = losses_of(model, [image], [target([], [])])  # not one RoI
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    (found,) = model.eval()([image])
+    assert isinstance(found, Detections)
+    assert len(found) == 0
+    assert found.mask_probabilities is not None
+    assert found.mask_probabilities.shape == (0, 28, 28)
+
+
+def test_equal_seeds_give_equal_losses() -> None:
+    image, truth = scene()
+
+    def run() -> dict[str, float]:
+        torch.manual_seed(3)
+        losses = losses_of(MaskRCNN(SMALL), [image], [truth])
+        return {name: loss.item() for name, loss in losses.items()}
+
+    assert run() == run()
+
+
+def test_bfloat16_autocast_keeps_boxes_in_float32() -> None:
+    torch.manual_seed(0)
+    model = MaskRCNN(SMALL)
+    image, truth = scene()
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = losses_of(model, [image], [truth])
+        (found,) = model.eval()([image])
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    assert isinstance(found, Detections)
+    assert found.boxes.dtype == torch.float32
+
+
+def test_training_without_targets_says_so() -> None:
+    with pytest.raises(ValueError, match="a target for each of the 1 images, got none"):
+        MaskRCNN(SMALL)([torch.zeros(3, 64, 64)])
