@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Floor:
@@ -35,6 +37,12 @@ class Floor:
 
     def __str__(self) -> str:
         return self.name
+
+    def assert_close(self, actual: Any, expected: Any) -> None:
+        """Equal but for the error that the floor's arithmetic is allowed."""
+        expected = np.asarray(expected, np.float64)
+        atol = self.tolerance * max(1.0, np.abs(expected).max(initial=0))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
 
 
 def reference_floor(component: str) -> Floor:
