@@ -1,0 +1,155 @@
+"""A COCO-format folder as a dataset of images with their ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from maskrcnn_scratch.data.annotations import (
+    Json,
+    decode_masks,
+    has_area,
+    make_target,
+    to_rle,
+)
+from maskrcnn_scratch.data.images import read_pixels, to_float
+from maskrcnn_scratch.data.layout import annotation_file, image_folder, read_json
+from maskrcnn_scratch.data.transforms import Sample
+from maskrcnn_scratch.structures import Target
+
+Transform = Callable[[Tensor, Target, torch.Generator], Sample]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the cache holds of one image: pixels as read, masks as run lengths."""
+
+    pixels: UInt[np.ndarray, "height width 3"]
+    rles: list[Json]
+
+
+class CocoDataset(Dataset[Sample]):
+    """The images of one split; an item is (RGB in 0..1 [3, h, w], Target).
+
+    Labels are 1..K by rising category id, so holes in the ids do not matter; label l is
+    called ``class_names[l - 1]``. Images come by rising id, those without objects too.
+    Boxes are cut to their image; objects without area are left out, with a warning.
+
+    ``dataset[index]`` is the item as in epoch 0, ``dataset[epoch, index]`` as in any
+    other: what the transform draws depends on (seed, epoch, index) alone, never on the
+    worker or on what was loaded before, so that a resumed run sees the same images.
+
+    ``cache=True`` keeps decoded images in memory (in that of each worker).
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        split: str,
+        transform: Transform | None = None,
+        *,
+        annotations: str | Path | None = None,
+        seed: int = 0,
+        cache: bool = False,
+    ) -> None:
+        self.transform = transform
+        self.seed = seed
+        self.annotation_file = (
+            annotation_file(folder, split) if annotations is None else Path(annotations)
+        )
+        contents = read_json(self.annotation_file)
+        self.images: list[Json] = sorted(contents["images"], key=lambda im: im["id"])
+        self.folder = image_folder(folder, split, self.images[0]["file_name"])
+        categories = sorted(contents["categories"], key=lambda c: c["id"])
+        self.class_names: list[str] = [category["name"] for category in categories]
+        self.category_ids: list[int] = [category["id"] for category in categories]
+        self.keypoint_names = keypoint_names(categories)
+        self._labels = {id_: 1 + i for i, id_ in enumerate(self.category_ids)}
+        self._annotations = group_by_image(self.images, contents["annotations"])
+        self._cache: dict[int, Stored] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        stored = self._stored(index)
+        image = to_float(stored.pixels)
+        target = make_target(
+            self.images[index]["id"],
+            self._annotations[index],
+            self._labels,
+            len(self.keypoint_names),
+            decode_masks(stored.rles, self.size(index)),
+        )
+        if self.transform is None:
+            return image, target
+        return self.transform(image, target, generator(self.seed, epoch, index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of an image before any transform, as annotated."""
+        image = self.images[index]
+        return image["height"], image["width"]
+
+    @property
+    def keypoint_swap(self) -> tuple[int, ...] | None:
+        """What each keypoint becomes in the mirror: left_x and right_x change places.
+
+        None where objects have no keypoints.
+        """
+        names = self.keypoint_names
+        return tuple(names.index(mirrored_name(n, names)) for n in names) or None
+
+    def _stored(self, index: int) -> Stored:
+        if self._cache is not None and index in self._cache:
+            return self._cache[index]
+        size = self.size(index)
+        stored = Stored(
+            pixels=read_pixels(self.folder / self.images[index]["file_name"], size),
+            rles=[to_rle(a["segmentation"], size) for a in self._annotations[index]],
+        )
+        if self._cache is not None:
+            self._cache[index] = stored
+        return stored
+
+
+def generator(*seeds: int) -> torch.Generator:
+    """A generator of its own for each tuple of whole numbers."""
+    state = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+def group_by_image(images: list[Json], annotations: list[Json]) -> list[list[Json]]:
+    """The annotations of each image, those without area left out."""
+    groups: dict[int, list[Json]] = {image["id"]: [] for image in images}
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
+    for annotation in annotations:
+        image_id = annotation["image_id"]
+        if has_area(annotation, sizes[image_id]):
+            groups[image_id].append(annotation)
+    return [groups[image["id"]] for image in images]
+
+
+def keypoint_names(categories: list[Json]) -> list[str]:
+    """The names that the categories give their keypoints; empty for none."""
+    lists = [
+        category["keypoints"] for category in categories if "keypoints" in category
+    ]
+    if any(names != lists[0] for names in lists):
+        raise ValueError("categories differ in their keypoints; expected one list")
+    return list(lists[0]) if lists else []
+
+
+def mirrored_name(name: str, names: list[str]) -> str:
+    """The twin on the other side, or the name itself."""
+    for side, other in (("left", "right"), ("right", "left")):
+        if side in name and (twin := name.replace(side, other)) in names:
+            return twin
+    return name

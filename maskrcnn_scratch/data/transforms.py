@@ -1,0 +1,195 @@
+"""Resizing, flipping and cropping an image together with its ground truth.
+
+Every function takes and returns ``(image, target)`` and keeps boxes, masks and
+keypoints on the same pixels: a point at x in an image of width w goes to
+``x * new_w / w`` when it is resized and to ``w - x`` when it is mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from maskrcnn_scratch.structures import Target
+
+Image = Float[Tensor, "3 height width"]
+Sample = tuple[Float[Tensor, "3 height width"], Target]
+
+
+def resized_size(size: tuple[int, int], short: int, long: int) -> tuple[int, int]:
+    """(height, width) with the shorter side ``short``, the longer at most ``long``."""
+    scale = min(short / min(size), long / max(size))
+    height, width = (max(1, int(side * scale + 0.5)) for side in size)
+    return height, width
+
+
+def resize(image: Tensor, target: Target, short: int, long: int) -> Sample:
+    """Scale so that the shorter side is ``short``, the longer at most ``long``.
+
+    The paper's training images have shorter side 800 (section 3.1); public code bounds
+    the longer side by 1333.
+    """
+    size = resized_size((image.shape[1], image.shape[2]), short, long)
+    return resize_to(image, target, size)
+
+
+def resize_image(
+    image: Float[Tensor, "3 _h _w"], size: tuple[int, int]
+) -> Float[Tensor, "3 height width"]:
+    """Bilinear between pixel centres, averaging where the image shrinks."""
+    if (image.shape[1], image.shape[2]) == size:
+        return image
+    return F.interpolate(
+        image[None], size, mode="bilinear", align_corners=False, antialias=True
+    )[0]
+
+
+def resize_to(image: Tensor, target: Target, size: tuple[int, int]) -> Sample:
+    """Scale to exactly ``size`` (height, width), each axis by its own ratio.
+
+    Masks take the nearest pixel, so they stay 0 or 1.
+    """
+    if (image.shape[1], image.shape[2]) == size:
+        return image, target
+    ratio_y, ratio_x = size[0] / image.shape[1], size[1] / image.shape[2]
+    rows = nearest(image.shape[1], size[0])
+    columns = nearest(image.shape[2], size[1])
+    target = replace(
+        target,
+        boxes=target.boxes * torch.tensor([ratio_x, ratio_y, ratio_x, ratio_y]),
+        masks=target.masks.index_select(1, rows).index_select(2, columns),
+        keypoints=None
+        if target.keypoints is None
+        else target.keypoints * torch.tensor([ratio_x, ratio_y, 1.0]),
+    )
+    return resize_image(image, size), target
+
+
+def nearest(old: int, new: int) -> Int64[Tensor, " new"]:
+    """The old pixel under each new pixel's centre: floor((i + 1/2) old / new)."""
+    return (2 * torch.arange(new) + 1) * old // (2 * new)
+
+
+def horizontal_flip(
+    image: Float[Tensor, "3 height width"],
+    target: Target,
+    keypoint_swap: Sequence[int] | None = None,
+) -> Sample:
+    """Mirror left to right.
+
+    ``keypoint_swap[i]`` is the keypoint that i becomes: a mirrored left hand is a right
+    hand. None leaves their order.
+    """
+    return mirror(image, target, axis=0, keypoint_swap=keypoint_swap)
+
+
+def vertical_flip(
+    image: Float[Tensor, "3 height width"],
+    target: Target,
+    keypoint_swap: Sequence[int] | None = None,
+) -> Sample:
+    """Mirror top to bottom; ``keypoint_swap`` as for horizontal_flip."""
+    return mirror(image, target, axis=1, keypoint_swap=keypoint_swap)
+
+
+def mirror(
+    image: Float[Tensor, "3 height width"],
+    target: Target,
+    axis: int,
+    keypoint_swap: Sequence[int] | None,
+) -> Sample:
+    """Flip x (axis 0) or y (axis 1)."""
+    extent = image.shape[2 - axis]
+    boxes = target.boxes.clone()
+    boxes[:, axis] = extent - target.boxes[:, axis + 2]
+    boxes[:, axis + 2] = extent - target.boxes[:, axis]
+    keypoints = target.keypoints
+    if keypoints is not None:
+        keypoints = keypoints.clone()
+        labelled = keypoints[..., 2] > 0
+        keypoints[..., axis] = torch.where(
+            labelled, extent - keypoints[..., axis], keypoints[..., axis]
+        )
+        keypoints = swapped(keypoints, keypoint_swap)
+    masks = target.masks.flip(2 - axis)
+    flipped = replace(target, boxes=boxes, masks=masks, keypoints=keypoints)
+    return image.flip(2 - axis), flipped
+
+
+def transpose(
+    image: Float[Tensor, "3 height width"],
+    target: Target,
+    keypoint_swap: Sequence[int] | None = None,
+) -> Sample:
+    """Swap x and y, mirroring at the diagonal.
+
+    With the two flips this makes every quarter turn; ``keypoint_swap`` as for them.
+    """
+    keypoints = target.keypoints
+    if keypoints is not None:
+        keypoints = swapped(keypoints[..., [1, 0, 2]], keypoint_swap)
+    return image.transpose(1, 2).contiguous(), replace(
+        target,
+        boxes=target.boxes[:, [1, 0, 3, 2]],
+        masks=target.masks.transpose(1, 2).contiguous(),
+        keypoints=keypoints,
+    )
+
+
+def swapped(
+    keypoints: Float32[Tensor, "objects points 3"], keypoint_swap: Sequence[int] | None
+) -> Float32[Tensor, "objects points 3"]:
+    """Each keypoint in its mirror twin's place."""
+    return keypoints if keypoint_swap is None else keypoints[:, list(keypoint_swap)]
+
+
+def crop(
+    image: Float[Tensor, "3 _h _w"], target: Target, top: int, left: int, side: int
+) -> Sample:
+    """Cut out at most ``side`` x ``side`` pixels; what lies outside is lost.
+
+    Boxes are drawn anew around the masks that remain, since the part of an object that
+    is left may be smaller than the part of its box. Keypoints outside become
+    unlabelled. Objects with no pixel left are dropped.
+    """
+    image = image[:, top : top + side, left : left + side].contiguous()
+    target = replace(
+        target, masks=target.masks[:, top : top + side, left : left + side]
+    )
+    target = drop_empty(target)
+    keypoints = target.keypoints
+    if keypoints is not None:
+        keypoints = keypoints - torch.tensor([left, top, 0])
+        x, y = keypoints[..., 0], keypoints[..., 1]
+        inside = (x >= 0) & (y >= 0) & (x < image.shape[2]) & (y < image.shape[1])
+        keypoints = keypoints * (inside & (keypoints[..., 2] > 0))[..., None]
+    boxes = boxes_around(target.masks)
+    masks = target.masks.contiguous()
+    return image, replace(target, boxes=boxes, masks=masks, keypoints=keypoints)
+
+
+def boxes_around(
+    masks: UInt8[Tensor, "objects height width"],
+) -> Float32[Tensor, "objects 4"]:
+    """The tight box of each mask; every mask needs a pixel."""
+    filled = masks.numpy()
+    sides = []
+    for axis in (1, 2):  # the columns that hold a pixel, then the rows
+        hit = filled.max(axis, initial=0)
+        first = hit.argmax(1)
+        last = hit.shape[1] - hit[:, ::-1].argmax(1)
+        sides += [first, last]
+    x1, x2, y1, y2 = sides
+    return torch.from_numpy(np.stack([x1, y1, x2, y2], axis=1)).float()
+
+
+def drop_empty(target: Target) -> Target:
+    """The objects that have a pixel left: too small a scale can lose them."""
+    kept = target.masks.numpy().any((1, 2))
+    return target if kept.all() else target.select(torch.from_numpy(kept))
