@@ -7,7 +7,9 @@ from maskrcnn_scratch.data.batches import (
     make_loader,
     make_ordered_loader,
 )
+from maskrcnn_scratch.data.check import check_dataset
 from maskrcnn_scratch.data.coco import CocoDataset
+from maskrcnn_scratch.data.findings import Finding, report
 from maskrcnn_scratch.data.images import read_image
 from maskrcnn_scratch.data.shapes import generate_shapes
 from maskrcnn_scratch.data.shapes_folder import write_shapes
@@ -15,11 +17,14 @@ from maskrcnn_scratch.data.shapes_folder import write_shapes
 __all__ = [
     "AspectRatioBatchSampler",
     "CocoDataset",
+    "Finding",
     "TrainTransform",
+    "check_dataset",
     "collate",
     "generate_shapes",
     "make_loader",
     "make_ordered_loader",
     "read_image",
+    "report",
     "write_shapes",
 ]

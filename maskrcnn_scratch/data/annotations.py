@@ -143,10 +143,9 @@ def run_length_total(counts: str | bytes) -> int:
     return sum(runs)
 
 
-def is_finite_number(value: object) -> bool:
-    """Whether this is a plain, finite number."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether all are finite numbers."""
+    try:
+        return math.isfinite(sum(values))
+    except TypeError:  # something that does not add up
+        return False

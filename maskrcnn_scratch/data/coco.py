@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,14 @@ from maskrcnn_scratch.data.annotations import (
     make_target,
     to_rle,
 )
+from maskrcnn_scratch.data.check_contents import check_contents
 from maskrcnn_scratch.data.images import read_pixels, to_float
 from maskrcnn_scratch.data.layout import annotation_file, image_folder, read_json
 from maskrcnn_scratch.data.transforms import Sample
 from maskrcnn_scratch.structures import Target
+
+# Findings of the check that change what the dataset gives.
+REPAIRED = ("empty-box", "outside-box", "short-polygon", "protruding-box")
 
 Transform = Callable[[Tensor, Target, torch.Generator], Sample]
 
@@ -40,13 +46,17 @@ class CocoDataset(Dataset[Sample]):
 
     Labels are 1..K by rising category id, so holes in the ids do not matter; label l is
     called ``class_names[l - 1]``. Images come by rising id, those without objects too.
-    Boxes are cut to their image; objects without area are left out, with a warning.
+    Boxes are cut to their image, objects without area left out, with a warning that
+    counts both.
 
     ``dataset[index]`` is the item as in epoch 0, ``dataset[epoch, index]`` as in any
     other: what the transform draws depends on (seed, epoch, index) alone, never on the
     worker or on what was loaded before, so that a resumed run sees the same images.
 
     ``cache=True`` keeps decoded images in memory (in that of each worker).
+
+    Raises FileNotFoundError for missing annotations or images, ValueError for
+    annotations that cannot be used, naming the first faults; check_dataset finds all.
     """
 
     def __init__(
@@ -65,8 +75,9 @@ class CocoDataset(Dataset[Sample]):
             annotation_file(folder, split) if annotations is None else Path(annotations)
         )
         contents = read_json(self.annotation_file)
+        accept(contents, self.annotation_file)
         self.images: list[Json] = sorted(contents["images"], key=lambda im: im["id"])
-        self.folder = image_folder(folder, split, self.images[0]["file_name"])
+        self.folder = existing_images(folder, split, self.images)
         categories = sorted(contents["categories"], key=lambda c: c["id"])
         self.class_names: list[str] = [category["name"] for category in categories]
         self.category_ids: list[int] = [category["id"] for category in categories]
@@ -126,6 +137,41 @@ def generator(*seeds: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
+def accept(contents: Json, path: Path) -> None:
+    """Raise ValueError for errors in the annotations; warn of what is left out or cut.
+
+    An AP over other objects than the file lists should not come as a surprise.
+    """
+    findings = list(check_contents(contents, path.name))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        first = "\n".join(str(finding) for finding in errors[:3])
+        raise ValueError(
+            f"{path} has {len(errors)} errors (`data check` lists all):\n{first}"
+        )
+    counts = Counter(finding.kind for finding in findings)
+    changed = {kind: counts[kind] for kind in REPAIRED if counts[kind]}
+    if changed:
+        warnings.warn(
+            f"{path}: objects left out or cut to their image (`data check` lists them):"
+            f" {', '.join(f'{n} {kind}' for kind, n in changed.items())}",
+            stacklevel=3,
+        )
+
+
+def existing_images(folder: str | Path, split: str, images: list[Json]) -> Path:
+    """The folder of the images; raises FileNotFoundError unless all are there."""
+    names = [image["file_name"] for image in images]
+    place = image_folder(folder, split, names)
+    missing = [name for name in names if not (place / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(names)} images are missing in {place},"
+            f" the first is {missing[0]}"
+        )
+    return place
+
+
 def group_by_image(images: list[Json], annotations: list[Json]) -> list[list[Json]]:
     """The annotations of each image, those without area left out."""
     groups: dict[int, list[Json]] = {image["id"]: [] for image in images}
@@ -139,12 +185,10 @@ def group_by_image(images: list[Json], annotations: list[Json]) -> list[list[Jso
 
 def keypoint_names(categories: list[Json]) -> list[str]:
     """The names that the categories give their keypoints; empty for none."""
-    lists = [
-        category["keypoints"] for category in categories if "keypoints" in category
-    ]
-    if any(names != lists[0] for names in lists):
-        raise ValueError("categories differ in their keypoints; expected one list")
-    return list(lists[0]) if lists else []
+    for category in categories:
+        if category.get("keypoints"):
+            return list(category["keypoints"])
+    return []
 
 
 def mirrored_name(name: str, names: list[str]) -> str:

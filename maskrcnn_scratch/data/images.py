@@ -22,6 +22,10 @@ from torch import Tensor
 EXIF_ORIENTATION = 0x0112
 
 
+class ImageSizeError(ValueError):
+    """The image is of another size than its annotations say."""
+
+
 def read_image(
     path: str | Path, size: tuple[int, int] | None = None
 ) -> Float32[Tensor, "3 height width"]:
@@ -56,7 +60,7 @@ def read_pixels(
         raise ValueError(f"cannot read the image {path}: {error}") from error
     height, width, _ = pixels.shape
     if size is not None and (height, width) != size:
-        raise ValueError(
+        raise ImageSizeError(
             f"{path} is {width} x {height} pixels, its annotations say"
             f" {size[1]} x {size[0]} (width x height)"
         )

@@ -8,6 +8,7 @@ the same with COCO's year, and images in ``DIR/SPLIT``, ``DIR/SPLIT2017``,
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,19 @@ def splits(folder: str | Path) -> list[str]:
     return sorted(found)
 
 
-def image_folder(folder: str | Path, split: str, name: str) -> Path:
-    """The folder that holds the image ``name``.
+def image_folder(folder: str | Path, split: str, names: Sequence[str]) -> Path:
+    """The first folder that holds any of these images.
 
     Raises FileNotFoundError naming what was tried.
     """
     root = Path(folder)
     tried = [root / split, root / f"{split}2017", root / "images", root]
     for candidate in tried:
-        if (candidate / name).is_file():
+        if any((candidate / name).is_file() for name in names):
             return candidate
     raise FileNotFoundError(
-        f"no image {name} in any of {', '.join(str(path) for path in tried)}"
+        f"none of the {len(names)} images, such as {names[0]}, is in any of"
+        f" {', '.join(str(path) for path in tried)}"
     )
 
 
