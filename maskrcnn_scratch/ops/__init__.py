@@ -1,0 +1,49 @@
+"""Floor 2: the components as torch operators, what the model calls.
+
+Drop-in signatures where torchvision.ops has one. Each operator checks its arguments,
+runs the compiled floor below, and works under autograd and ``torch.compile``.
+"""
+
+from maskrcnn_scratch.ops.anchors import cell_anchors, grid_anchors
+from maskrcnn_scratch.ops.boxes import (
+    box_area,
+    box_iou,
+    clip_boxes,
+    decode_boxes,
+    encode_boxes,
+)
+from maskrcnn_scratch.ops.fpn_levels import fpn_levels
+from maskrcnn_scratch.ops.losses import (
+    mask_loss,
+    sigmoid_cross_entropy,
+    smooth_l1_loss,
+    softmax_cross_entropy,
+)
+from maskrcnn_scratch.ops.masks import mask_targets, paste_masks
+from maskrcnn_scratch.ops.matching import match, match_iou, sample
+from maskrcnn_scratch.ops.nms import batched_nms, nms
+from maskrcnn_scratch.ops.roi_align import multiscale_roi_align, roi_align
+
+__all__ = [
+    "batched_nms",
+    "box_area",
+    "box_iou",
+    "cell_anchors",
+    "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
+    "fpn_levels",
+    "grid_anchors",
+    "mask_loss",
+    "mask_targets",
+    "match",
+    "match_iou",
+    "multiscale_roi_align",
+    "nms",
+    "paste_masks",
+    "roi_align",
+    "sample",
+    "sigmoid_cross_entropy",
+    "smooth_l1_loss",
+    "softmax_cross_entropy",
+]

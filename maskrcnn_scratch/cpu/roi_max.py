@@ -1,0 +1,146 @@
+"""RoIAlign with the maximum instead of the mean over a bin's sample points.
+
+The maximum does not factor into rows and columns, so every point is read. Of equal
+points the first in reading order wins, and the gradient goes to it alone; a point
+outside the map reads 0 and, where it wins, sends the gradient nowhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskrcnn_scratch.cpu.compiled import compiled
+from maskrcnn_scratch.cpu.taps import sample_count, sample_point, samples_near
+
+
+@compiled
+def axis_points(start, size, bins, sampling_ratio, length):
+    """(first, low, weight): the points of bin k are first[k] .. first[k + 1].
+
+    A point mixes the cells low and low + 1, the latter with ``weight``; low = -1 stands
+    for outside. Points far outside are left out but for one, which stands for all.
+    """
+    samples = sample_count(size, bins, sampling_ratio)
+    first = np.zeros(bins + 1, np.int64)
+    for k in range(bins):
+        near, stop = samples_near(start, size, bins, samples, k, length)
+        first[k + 1] = first[k] + int(stop - near)
+    low = np.full(first[bins], -1, np.int64)
+    weight = np.zeros(first[bins], np.float64)
+    for k in range(bins):
+        near, _ = samples_near(start, size, bins, samples, k, length)
+        for n in range(first[k], first[k + 1]):
+            c = sample_point(start, size, bins, samples, k, near + (n - first[k]))
+            if -1 <= c <= length:
+                c = min(max(c, 0.0), length - 1.0)
+                low[n] = int(c)
+                weight[n] = c - low[n]
+    return first, low, weight
+
+
+@compiled
+def read_point(image, y, wy, x, wx, low, high, value):
+    """The features of channels low..high at one point, written to ``value``."""
+    if y < 0 or x < 0:
+        value[:] = 0
+        return
+    y_next, x_next = min(y + 1, image.shape[0] - 1), min(x + 1, image.shape[1] - 1)
+    for c in range(low, high):
+        upper = (1 - wx) * image[y, x, c] + wx * image[y, x_next, c]
+        lower = (1 - wx) * image[y_next, x, c] + wx * image[y_next, x_next, c]
+        value[c - low] = (1 - wy) * upper + wy * lower
+
+
+@compiled
+def find_winners(image, ys, wy, xs, wx, low, high, value, best, winner):
+    """The maximum over the grid of points ys x xs and the flat index of its point."""
+    best[:] = 0
+    winner[:] = -1
+    for m in range(len(ys)):
+        for n in range(len(xs)):
+            read_point(image, ys[m], wy[m], xs[n], wx[n], low, high, value)
+            for c in range(high - low):
+                if winner[c] < 0 or value[c] > best[c]:
+                    best[c] = value[c]
+                    winner[c] = m * len(xs) + n
+
+
+@compiled
+def max_forward(features, chosen, images, spans, sampling_ratio, out):
+    """The maximum for the RoIs ``chosen``, written to their places in ``out``."""
+    _, height, width, channels = features.shape
+    _, out_h, out_w, _ = out.shape
+    value = np.empty(channels, out.dtype)
+    winner = np.empty(channels, np.int64)
+    for r in chosen:
+        y, h, x, w = spans[r]
+        y_first, ys, wy = axis_points(y, h, out_h, sampling_ratio, height)
+        x_first, xs, wx = axis_points(x, w, out_w, sampling_ratio, width)
+        image = features[images[r]]
+        for i in range(out_h):
+            a, b = y_first[i], y_first[i + 1]
+            for j in range(out_w):
+                p, q = x_first[j], x_first[j + 1]
+                find_winners(
+                    image,
+                    ys[a:b],
+                    wy[a:b],
+                    xs[p:q],
+                    wx[p:q],
+                    0,
+                    channels,
+                    value,
+                    out[r, i, j],
+                    winner,
+                )
+
+
+@compiled
+def max_backward(
+    grad, features, chosen, images, spans, sampling_ratio, low, high, d_features
+):
+    """Send each bin's gradient to the cells its winner read, channels low..high."""
+    _, height, width, _ = features.shape
+    _, out_h, out_w, _ = grad.shape
+    value = np.empty(high - low, grad.dtype)
+    best = np.empty(high - low, grad.dtype)
+    winner = np.empty(high - low, np.int64)
+    for r in chosen:
+        y, h, x, w = spans[r]
+        y_first, ys, wy = axis_points(y, h, out_h, sampling_ratio, height)
+        x_first, xs, wx = axis_points(x, w, out_w, sampling_ratio, width)
+        image, d_image = features[images[r]], d_features[images[r]]
+        for i in range(out_h):
+            a, b = y_first[i], y_first[i + 1]
+            for j in range(out_w):
+                p, q = x_first[j], x_first[j + 1]
+                find_winners(
+                    image,
+                    ys[a:b],
+                    wy[a:b],
+                    xs[p:q],
+                    wx[p:q],
+                    low,
+                    high,
+                    value,
+                    best,
+                    winner,
+                )
+                for c in range(high - low):
+                    if winner[c] < 0:
+                        continue
+                    m, n = a + winner[c] // (q - p), p + winner[c] % (q - p)
+                    share = grad[r, i, j, low + c]
+                    add_to_cells(d_image, ys[m], wy[m], xs[n], wx[n], low + c, share)
+
+
+@compiled
+def add_to_cells(d_image, y, wy, x, wx, c, share):
+    """Add ``share`` of the gradient to the four cells that a point reads."""
+    if y < 0 or x < 0:
+        return
+    y_next, x_next = min(y + 1, d_image.shape[0] - 1), min(x + 1, d_image.shape[1] - 1)
+    d_image[y, x, c] += (1 - wy) * (1 - wx) * share
+    d_image[y, x_next, c] += (1 - wy) * wx * share
+    d_image[y_next, x, c] += wy * (1 - wx) * share
+    d_image[y_next, x_next, c] += wy * wx * share

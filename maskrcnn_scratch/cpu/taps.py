@@ -1,0 +1,126 @@
+"""What each bin of a RoI reads of one axis of the feature map: cells and weights.
+
+The sample points of a bin form a grid and a bilinear weight is a product, row weight
+times column weight; so the mean over the points is a weighted sum over columns of
+weighted sums over rows (``reference.roi_align.roi_align_separable``). These functions
+compute the weights of one axis once for a RoI, for all channels.
+
+A span is (start, size) in cells: the index coordinate where the RoI starts, already
+shifted by the half cell of ``aligned``, and its length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maskrcnn_scratch.cpu.compiled import compiled
+
+
+@compiled
+def sample_count(size, bins, sampling_ratio):
+    """Sample points a bin; adaptive where ``sampling_ratio`` <= 0, 0 for no points.
+
+    A float, because the ceiling of a wild box may not fit into an integer.
+    """
+    if sampling_ratio > 0:
+        return float(sampling_ratio)
+    bin_size = size / bins
+    return math.ceil(bin_size) * 1.0 if 0 < bin_size < np.inf else 0.0
+
+
+@compiled
+def sample_point(start, size, bins, samples, k, s):
+    """Index coordinate of point s of bin k, in the reference's order of operations."""
+    bin_size = size / bins
+    return start + k * bin_size + (s + 0.5) * bin_size / samples
+
+
+@compiled
+def samples_near(start, size, bins, samples, k, length):
+    """The range (first, stop) of bin k's points that may lie on the map.
+
+    One or two points outside stay in at either end: a caller still tests each point.
+    So a box a million pixels wide costs no more than the map's width.
+    """
+    if samples == 0:
+        return 0.0, 0.0
+    step = size / bins / samples
+    before = start + k * (size / bins) + 0.5 * step
+    if not (math.isfinite(before) and math.isfinite(step)):
+        return 0.0, 0.0
+    if step == 0:
+        return 0.0, samples
+    ends = (-1.0 - before) / step, (length - before) / step
+    first = max(math.floor(min(ends[0], ends[1])) - 1.0, 0.0)
+    stop = min(math.ceil(max(ends[0], ends[1])) + 2.0, samples)
+    if first > samples - 1:  # all points before the map: keep one as a witness
+        return samples - 1, samples
+    return first, max(stop, first + 1)
+
+
+@compiled
+def axis_taps(start, size, bins, sampling_ratio, length):
+    """The cells that each bin reads of an axis of ``length`` cells.
+
+    Returns (first, cell, weight): the taps of bin k are first[k] .. first[k + 1], each
+    a cell and its share in the bin's mean. Taps that name one cell are merged where
+    they are neighbours, and taps of weight 0 left out.
+    """
+    samples = sample_count(size, bins, sampling_ratio)
+    first = np.zeros(bins + 1, np.int64)
+    room = 0.0
+    for k in range(bins):
+        low, stop = samples_near(start, size, bins, samples, k, length)
+        room += 2 * (stop - low)
+    cell = np.empty(int(room), np.int64)
+    weight = np.empty(int(room), np.float64)
+    n = 0
+    for k in range(bins):
+        low, stop = samples_near(start, size, bins, samples, k, length)
+        for s in range(int(low), int(stop)):
+            c = sample_point(start, size, bins, samples, k, s)
+            if not -1 <= c <= length:
+                continue
+            c = min(max(c, 0.0), length - 1.0)
+            left = int(c)
+            n = add_tap(cell, weight, first[k], n, left, (1 - (c - left)) / samples)
+            n = add_tap(cell, weight, first[k], n, left + 1, (c - left) / samples)
+        first[k + 1] = n
+    return first, cell[:n], weight[:n]
+
+
+@compiled
+def add_tap(cell, weight, bin_start, n, new_cell, new_weight):
+    """Append a tap, or add to one of the bin's last two taps; returns the new count."""
+    if new_weight == 0:
+        return n
+    for t in range(n - 1, max(bin_start, n - 2) - 1, -1):
+        if cell[t] == new_cell:
+            weight[t] += new_weight
+            return n
+    cell[n] = new_cell
+    weight[n] = new_weight
+    return n + 1
+
+
+@compiled
+def number_cells(cell, slot_of):
+    """Number the different cells in ``cell`` from 0, in order of appearance.
+
+    Returns (cells, slots): the different cells, and for each tap the number of its
+    cell. ``slot_of`` is scratch, -1 for every cell of the axis, and left so.
+    """
+    cells = np.empty(len(cell), np.int64)
+    slots = np.empty(len(cell), np.int64)
+    count = 0
+    for t in range(len(cell)):
+        if slot_of[cell[t]] < 0:
+            slot_of[cell[t]] = count
+            cells[count] = cell[t]
+            count += 1
+        slots[t] = slot_of[cell[t]]
+    for k in range(count):
+        slot_of[cells[k]] = -1
+    return cells[:count], slots

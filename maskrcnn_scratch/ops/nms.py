@@ -1,0 +1,81 @@
+"""Non-maximum suppression as operators: of boxes that overlap too much, the best stays.
+
+Greedy, strictly greater than the threshold, as ``reference.nms`` spells out. IoU is
+computed in float64. Not differentiable: the result is indices.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maskrcnn_scratch.cpu import nms as cpu
+from maskrcnn_scratch.ops.arrays import to_array, workers
+from maskrcnn_scratch.ops.checks import (
+    require_boxes,
+    require_floating,
+    require_integers,
+    require_length,
+    require_shape,
+)
+
+
+def nms(
+    boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], iou_threshold: float
+) -> Int64[Tensor, " kept"]:
+    """Indices of the boxes that survive, by falling score; a drop-in for torchvision's.
+
+    Of equal scores the lower index comes first; a NaN score ranks last.
+    """
+    segments = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+    return batched_nms(boxes, scores, segments, iou_threshold)
+
+
+def batched_nms(
+    boxes: Float[Tensor, "n 4"],
+    scores: Float[Tensor, " n"],
+    idxs: Int64[Tensor, " n"],
+    iou_threshold: float,
+) -> Int64[Tensor, " kept"]:
+    """NMS among boxes of equal ``idxs`` (class, level, image or a combination).
+
+    Indices of all survivors by falling score. Exact: torchvision moves the groups apart
+    by adding offsets to the boxes, which in float32 changes IoUs near the threshold.
+    """
+    require_boxes("boxes", boxes)
+    require_shape("scores", scores, ("n",))
+    require_floating("scores", scores)
+    require_length("scores", scores, "boxes", len(boxes))
+    require_shape("idxs", idxs, ("n",))
+    require_integers("idxs", idxs)
+    require_length("idxs", idxs, "boxes", len(boxes))
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold must be in [0, 1], not {iou_threshold}")
+    kept: Tensor = _segmented_nms(boxes, scores, idxs, iou_threshold)
+    return kept
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::segmented_nms",
+    mutates_args=(),
+    schema="(Tensor boxes, Tensor scores, Tensor segments, float iou_threshold)"
+    " -> Tensor",
+)
+def _segmented_nms(
+    boxes: Tensor, scores: Tensor, segments: Tensor, iou_threshold: float
+) -> Tensor:
+    kept = cpu.segmented_nms(
+        to_array(boxes.double()),
+        to_array(scores.double()),
+        to_array(segments),
+        iou_threshold,
+        workers(),
+    )
+    return torch.from_numpy(kept).to(boxes.device)
+
+
+@_segmented_nms.register_fake
+def _(boxes: Tensor, *others: object) -> Tensor:
+    kept = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty(kept, dtype=torch.int64)
