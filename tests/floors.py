@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Floor:
     """One implementation of a component, seen through the reference's signatures."""
 
     name: str
-    functions: dict[str, Callable[..., Any]]
+    functions: dict[str, Callable[..., Any]] = field(repr=False)
     tolerance: float
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
