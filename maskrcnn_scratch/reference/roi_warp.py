@@ -1,14 +1,13 @@
 """RoIWarp: the RoI rounded to whole cells as RoIPool does, then read as RoIAlign does.
 
-Multi-task Network Cascades (Dai et al., 2016), section 3.2, where it makes the crop
-differentiable; Mask R-CNN, section 3 and table 2c, where it shows that bilinear reading
-alone does not help: what matters is not to quantise the RoI.
+Multi-task Network Cascades (MNC; Dai et al., 2016), section 4, for a crop with a
+gradient; Mask R-CNN, section 3 and table 2c, where it shows that bilinear reading alone
+does not help: what matters is not to quantise the RoI.
 
 The corners are rounded (half away from zero) to borders between cells: a border moves
 by at most half a cell, and a RoI keeps at least one cell. Everything after that is
 RoIAlign with ``aligned=True``, so the quantised corners are the one difference. (MNC's
-own code reads one point at the top left corner of each bin, and pools 2 x 2 bins to
-one afterwards.)
+own code reads one point a bin, at its top left corner, and pools afterwards.)
 
 Features are (images, channels, height, width), RoIs (n, 5) = (image index, x1, y1, x2,
 y2) in image pixels; ``spatial_scale`` is 1 / stride. ``sampling_ratio`` and ``mode``
@@ -90,7 +89,7 @@ def roi_warp_backward(
 ) -> Float[np.ndarray, "images channels height width"]:
     """The gradient by the features, given ``grad`` by the output.
 
-    None reaches the RoI: its corners were rounded, and a rounding has slope 0.
+    By the RoI the gradient is 0 wherever there is one: rounding has slope 0.
     """
     d_features = np.zeros(features.shape)
     for r, roi in enumerate(rois):
