@@ -1,0 +1,1 @@
+"""Floor 4: weights in files, ours and those of others."""
