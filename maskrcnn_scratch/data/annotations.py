@@ -9,6 +9,7 @@ half a pixel is added to put them at pixel centres.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +71,10 @@ def decode_masks(
     """Masks of 0 and 1 from compressed run lengths."""
     if not rles:
         return torch.zeros(0, *size, dtype=torch.uint8)
-    masks = mask_utils.decode(list(rles))  # [height, width, objects], columns first
+    with warnings.catch_warnings():
+        # pycocotools 2.0 has not followed NumPy 2's __array__ yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        masks = mask_utils.decode(list(rles))  # [height, width, objects], column-wise
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 

@@ -27,7 +27,8 @@ LEAST_VISIBLE = 0.5  # of a shape's pixels, whatever covers it
 LEAST_PIXELS = 30  # visible
 LEAST_CONTRAST = 0.25  # between a shape's colour and the background's, RGB in 0..1
 PIXEL_NOISE = 0.03  # standard deviation
-FARTHEST = 1.3  # of any shape's outline from its centre, in radii
+TIP = 1.3  # radius of triangles' and stars' tips, where a disc has 1
+FARTHEST = TIP  # of any shape's outline from its centre
 SUBSAMPLES = 2  # along each side of a pixel, for smooth edges
 
 
@@ -191,12 +192,12 @@ def in_ellipse(u: Plane, v: Plane) -> NDArray[np.bool_]:
 
 def in_triangle(u: Plane, v: Plane) -> NDArray[np.bool_]:
     """Three tips with straight sides: the valleys lie half as far out as the tips."""
-    return in_tips(u, v, count=3, tip=FARTHEST, valley=0.65)
+    return in_tips(u, v, count=3, tip=TIP, valley=0.65)
 
 
 def in_star(u: Plane, v: Plane) -> NDArray[np.bool_]:
     """Five tips."""
-    return in_tips(u, v, count=5, tip=FARTHEST, valley=0.6)
+    return in_tips(u, v, count=5, tip=TIP, valley=0.6)
 
 
 def in_tips(

@@ -34,7 +34,7 @@ def write_shapes(
     """
     if train < 1 or val < 1:
         raise ValueError(f"train is {train} and val is {val}; expected 1 or more each")
-    target = Path(folder)
+    target = Path(folder).resolve()
     if target.exists() and not is_replaceable(target):
         raise FileExistsError(
             f"{target} is there and is no shapes folder; give a new or empty folder"

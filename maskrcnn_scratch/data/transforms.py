@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from maskrcnn_scratch.structures import Target
 
-Image = Float[Tensor, "3 height width"]
 Sample = tuple[Float[Tensor, "3 height width"], Target]
 
 
@@ -123,7 +122,7 @@ def mirror(
 
 
 def transpose(
-    image: Float[Tensor, "3 height width"],
+    image: Float[Tensor, "3 _h _w"],
     target: Target,
     keypoint_swap: Sequence[int] | None = None,
 ) -> Sample:

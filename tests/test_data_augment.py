@@ -1,0 +1,136 @@
+"""Random augmentation keeps samples sound, and is decided by its generator alone.
+
+Faults tried -> the test that caught them:
+- the size jittered without its bound -> test_sizes_stay_within_bounds
+- flips drawn from the global generator -> test_one_generator_one_result
+- keypoints mirrored without their swap -> test_mirrored_people
+- objects without a pixel kept -> test_what_comes_out_is_sound
+- colours not clamped -> the same
+- flip with probability 1 - p -> test_probabilities_zero_and_one
+- jitter factor high * (low / high) ** u off its ends -> test_jitter_spans_its_range
+"""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_data_transforms import SWAP, assert_equal, one_person, samples
+
+from maskrcnn_scratch.data import TrainTransform
+from maskrcnn_scratch.data.augment import jitter_colors
+from maskrcnn_scratch.data.coco import generator
+from maskrcnn_scratch.data.transforms import (
+    Sample,
+    boxes_around,
+    horizontal_flip,
+    vertical_flip,
+)
+
+WILD = TrainTransform(
+    quarter_turns=True,
+    vertical_flip=0.5,
+    min_sizes=(8, 16, 24),
+    max_size=30,
+    scale_jitter=(0.5, 2),
+    crop=14,
+    color_jitter=0.4,
+    keypoint_swap=SWAP,
+)
+CALM = TrainTransform(horizontal_flip=0, min_sizes=(6,), max_size=99)
+seeds = st.integers(0, 1000)
+
+
+def in_range(sample: Sample) -> Sample:
+    image, target = sample
+    return image / image.max(), target
+
+
+@given(sample=samples(), seed=seeds)
+def test_what_comes_out_is_sound(sample: Sample, seed: int) -> None:
+    image, target = WILD(*in_range(sample), generator(seed))
+    height, width = image.shape[1:]
+    assert max(height, width) <= 14
+    assert 0 <= image.min() <= image.max() <= 1
+    assert target.masks.shape[1:] == image.shape[1:]
+    assert target.masks.flatten(1).any(1).all()
+    assert (target.boxes >= 0).all()
+    assert (target.boxes <= torch.tensor([width, height] * 2) + 1e-4).all()
+    assert (target.boxes - boxes_around(target.masks)).abs().le(0.5 + 1e-4).all()
+
+
+@given(sample=samples(), seed=seeds)
+def test_one_generator_one_result(sample: Sample, seed: int) -> None:
+    first = WILD(*in_range(sample), generator(seed))
+    torch.manual_seed(seed)
+    assert_equal(WILD(*in_range(sample), generator(seed)), first)
+
+
+def test_generators_differ() -> None:
+    draws = {float(torch.rand((), generator=generator(1, e, i)))
+             for e in range(5) for i in range(5)}  # fmt: skip
+    assert len(draws) == 25
+
+
+@given(sample=samples(), seed=seeds)
+def test_probabilities_zero_and_one(sample: Sample, seed: int) -> None:
+    height, width = sample[0].shape[1:]
+    same_size = min(height, width)
+    still = TrainTransform(horizontal_flip=0, min_sizes=(same_size,))
+    assert_equal(still(*sample, generator(seed)), sample)
+    both = TrainTransform(
+        horizontal_flip=1, vertical_flip=1, min_sizes=(same_size,), keypoint_swap=SWAP
+    )
+    expected = vertical_flip(*horizontal_flip(*sample, SWAP), SWAP)
+    assert_equal(both(*sample, generator(seed)), expected)
+
+
+def test_mirrored_people() -> None:
+    mirror = TrainTransform(horizontal_flip=1, min_sizes=(6,), keypoint_swap=SWAP)
+    _, target = mirror(*one_person(), generator(0))
+    assert target.keypoints is not None
+    assert target.keypoints[0, :, 2].tolist() == [2, 1, 0]
+
+
+@given(seed=seeds)
+def test_sizes_stay_within_bounds(seed: int) -> None:
+    jittered = TrainTransform(min_sizes=(6, 12), max_size=14, scale_jitter=(0.5, 1.5))
+    image, _ = jittered(*one_person(), generator(seed))
+    assert min(image.shape[1:]) <= 18
+    assert max(image.shape[1:]) <= 21
+
+
+def test_jitter_spans_its_range() -> None:
+    jittered = TrainTransform(min_sizes=(60,), scale_jitter=(0.5, 2))
+    heights = [
+        jittered(*one_person(), generator(seed))[0].shape[1] for seed in range(200)
+    ]
+    assert 30 <= min(heights) <= 33
+    assert 115 <= max(heights) <= 120
+    assert 0.4 < sum(height < 60 for height in heights) / 200 < 0.6
+
+
+def test_all_sizes_are_drawn() -> None:
+    sized = TrainTransform(min_sizes=(6, 12, 18))
+    heights = {sized(*one_person(), generator(s))[0].shape[1] for s in range(30)}
+    assert heights == {6, 12, 18}
+
+
+def test_no_jitter_is_the_same_color() -> None:
+    image = torch.rand(3, 4, 5)
+    assert torch.allclose(jitter_colors(image, 0.0, generator(0)), image, atol=1e-6)
+
+
+def test_quarter_turns_show_all_eight() -> None:
+    turning = TrainTransform(quarter_turns=True, vertical_flip=0.5, min_sizes=(2,))
+    image = torch.arange(4.0).expand(3, 4).reshape(3, 2, 2)
+    _, target = one_person()
+    empty = target.select(torch.tensor([], dtype=torch.int64))
+    small = type(empty)(
+        1, empty.boxes, empty.labels, empty.masks[:, :2, :2], empty.crowd
+    )
+    seen = {
+        tuple(turning(image, small, generator(seed))[0][0].flatten().tolist())
+        for seed in range(60)
+    }
+    assert len(seen) == 8
