@@ -139,15 +139,16 @@ def match_detections(
 def scenes_of(
     annotations: Sequence[Annotation], detections: Sequence[Detection]
 ) -> list[Scene]:
-    """One class's objects and detections, image by image in the order of the ids."""
+    """One class's objects and detections, image by image in the order of the ids.
+
+    The sort is stable: detections with equal scores keep the order of the list.
+    """
     scenes = []
     images = {item.image for item in annotations} | {item.image for item in detections}
     for image in sorted(images):
         objects = [item for item in annotations if item.image == image]
         found = [item for item in detections if item.image == image]
-        found.sort(
-            key=lambda item: -item.score
-        )  # stable: equal scores keep their order
+        found.sort(key=lambda item: -item.score)
         iou = np.array([[region_iou(d, g) for g in objects] for d in found])
         scenes.append(Scene(objects, found, iou.reshape(len(found), len(objects))))
     return scenes

@@ -1,0 +1,481 @@
+"""Masks: polygons and run lengths, training targets, pasting.
+
+Faults put in on purpose, and the first test that caught each:
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycocotools.mask
+import pytest
+import strategies
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strategies import sixteenths
+
+from maskrcnn_scratch.reference.masks import (
+    compress_rle,
+    decompress_rle,
+    fill_polygon,
+    fine_line,
+    mask_targets,
+    mask_to_rle,
+    paste_mask,
+    paste_mask_legacy,
+    paste_probability,
+    polygons_to_mask,
+    rle_to_mask,
+)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Size = tuple[int, int]
+Polygon = list[float]
+SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+def corners(low: float = -3, high: float = 14) -> st.SearchStrategy[float]:
+    """Coordinates on and off the pixel centres, in and around the image."""
+    return st.one_of(sixteenths(low, high), st.floats(low, high, width=32))
+
+
+@st.composite
+def polygons(draw: st.DrawFn, fewest: int = 3, most: int = 6) -> Polygon:
+    """Closed outlines, also ones that cross themselves."""
+    count = 2 * draw(st.integers(fewest, most))
+    return draw(st.lists(corners(), min_size=count, max_size=count))
+
+
+@st.composite
+def bitmaps(draw: st.DrawFn, largest: int = 8) -> Array:
+    """uint8 bitmaps of any pattern."""
+    size = draw(st.integers(1, largest)), draw(st.integers(1, largest))
+    pixels = st.lists(st.booleans(), min_size=size[0] * size[1])
+    return np.array(draw(pixels)[: size[0] * size[1]], np.uint8).reshape(size)
+
+
+@st.composite
+def probability_maps(draw: st.DrawFn, largest: int = 6) -> Array:
+    """m x m maps of sixteenths in 0..1."""
+    m = draw(st.integers(1, largest))
+    values = draw(st.lists(sixteenths(0, 1), min_size=m * m, max_size=m * m))
+    return np.array(values).reshape(m, m)
+
+
+# Polygons ---------------------------------------------------------------------------
+
+
+@settings(max_examples=200)
+@given(st.lists(polygons(), max_size=3), SIZES)
+@example([[2.5, 2.5, 2.5, 2.5, 2.5, 2.5]], (4, 4))
+@example([[0.0, 0, 9, 0, 9, 9, 0, 9]], (4, 4))
+def test_polygons_equal_pycocotools(outlines: list[Polygon], size: Size) -> None:
+    """Bit for bit, united, in and around the image."""
+    mask = polygons_to_mask(outlines, size)
+    if outlines:
+        runs = pycocotools.mask.frPyObjects(outlines, *size)
+        expected = pycocotools.mask.merge(runs)["counts"].decode()
+        assert compress_rle(mask_to_rle(mask)) == expected
+    else:
+        assert not mask.any()
+
+
+def distance_to_outline(polygon: Polygon, point: Array) -> float:
+    """From a point to the nearest edge."""
+    ends = np.array(polygon).reshape(-1, 2)
+    nearest = np.inf
+    for start, end in zip(ends, np.roll(ends, -1, axis=0), strict=True):
+        along = end - start
+        share = (point - start) @ along / max(along @ along, 1e-12)
+        foot = start + np.clip(share, 0, 1) * along
+        nearest = min(nearest, float(np.hypot(*(point - foot))))
+    return nearest
+
+
+def inside(polygon: Polygon, point: Array) -> bool:
+    """The textbook rule: a ray from the point crosses the outline an odd number."""
+    ends = np.array(polygon).reshape(-1, 2)
+    crossings = 0
+    for (x0, y0), (x1, y1) in zip(ends, np.roll(ends, -1, axis=0), strict=True):
+        if (y0 > point[1]) != (y1 > point[1]):
+            crossings += point[0] < x0 + (point[1] - y0) / (y1 - y0) * (x1 - x0)
+    return crossings % 2 == 1
+
+
+@given(polygons(), SIZES)
+def test_pixel_centres_clear_of_the_outline_follow_the_textbook(
+    polygon: Polygon, size: Size
+) -> None:
+    """The lattice moves an outline by less than 0.3 pixels."""
+    mask = fill_polygon(polygon, size)
+    for row, column in np.ndindex(size):
+        centre = np.array([column + 0.5, row + 0.5])
+        if distance_to_outline(polygon, centre) > 0.3:
+            assert mask[row, column] == inside(polygon, centre)
+
+
+@given(polygons(fewest=4), SIZES, st.integers(2, 3))
+def test_a_cut_leaves_neither_gap_nor_overlap(
+    polygon: Polygon, size: Size, corner: int
+) -> None:
+    """Even-odd: the two parts along a diagonal add up to the whole, modulo 2."""
+    corner = min(corner, len(polygon) // 2 - 2)
+    first = polygon[: 2 * corner + 2]
+    second = polygon[:2] + polygon[2 * corner :]
+    parts = fill_polygon(first, size) ^ fill_polygon(second, size)
+    np.testing.assert_array_equal(parts, fill_polygon(polygon, size))
+
+
+@given(st.lists(corners(1, 9), min_size=6, max_size=10), st.integers(0, 3))
+def test_polygons_move_by_whole_pixels(values: Polygon, shift: int) -> None:
+    """Moving the outline moves the bitmap (sizes that hold both)."""
+    polygon = np.round(values[: len(values) // 2 * 2], 4).tolist()
+    polygon = (np.round(np.array(polygon) * 16) / 16).tolist()
+    moved = [value + shift for value in polygon]
+    still = fill_polygon(polygon, (10, 10))
+    expected = np.pad(still, ((shift, 0), (shift, 0)))
+    np.testing.assert_array_equal(fill_polygon(moved, expected.shape), expected)
+
+
+@given(strategies.boxes(count=1, extent=12))
+def test_a_box_of_whole_pixels_fills_just_those(boxes: Array) -> None:
+    """The rectangle from x1 to x2 covers the columns x1 .. x2 - 1."""
+    x1, y1, x2, y2 = boxes[0].round().astype(int)
+    outline = np.array([x1, y1, x2, y1, x2, y2, x1, y2], np.float64).tolist()
+    expected = np.zeros((12, 12), np.uint8)
+    expected[y1:y2, x1:x2] = 1
+    np.testing.assert_array_equal(fill_polygon(outline, (12, 12)), expected)
+
+
+POINTS = st.tuples(st.integers(0, 30), st.integers(0, 30))
+
+
+@given(POINTS, POINTS)
+def test_fine_lines_are_connected_and_the_same_both_ways(start: Any, end: Any) -> None:
+    """From start to end in steps of at most one in either direction."""
+    line = fine_line(start, end)
+    assert line[0] == start
+    assert line[-1] == end
+    steps = np.abs(np.diff(np.array(line), axis=0))
+    assert (steps <= 1).all()
+    assert fine_line(end, start) == line[::-1]
+
+
+@pytest.mark.parametrize("polygon", [[], [1.0, 2, 3, 4], [1.0, 2, 3, 4, 5, 6, 7]])
+def test_what_is_no_polygon_is_refused(polygon: Polygon) -> None:
+    """Four numbers would be read as a box by pycocotools."""
+    with pytest.raises(ValueError, match=r"polygon 1 has \d numbers"):
+        polygons_to_mask([[0.0, 0, 1, 0, 1, 1], polygon], (4, 4))
+
+
+# Run lengths ------------------------------------------------------------------------
+
+
+@given(bitmaps())
+def test_run_lengths_return_the_bitmap(mask: Array) -> None:
+    """As a list and as a string; odd runs add up to the area."""
+    counts = mask_to_rle(mask)
+    np.testing.assert_array_equal(rle_to_mask(counts, mask.shape), mask)
+    text = compress_rle(counts)
+    assert decompress_rle(text) == counts
+    np.testing.assert_array_equal(rle_to_mask(text, mask.shape), mask)
+    assert sum(counts[1::2]) == mask.sum()
+    assert all(count > 0 for count in counts[1:])
+
+
+@given(bitmaps())
+def test_run_lengths_equal_pycocotools(mask: Array) -> None:
+    """The string that encode writes, and what it makes of the list."""
+    encoded = pycocotools.mask.encode(np.asfortranarray(mask))
+    text = encoded["counts"].decode()
+    counts = mask_to_rle(mask)
+    assert compress_rle(counts) == text
+    listed = {"counts": counts, "size": list(mask.shape)}
+    runs = pycocotools.mask.frPyObjects(listed, *mask.shape)
+    assert runs["counts"].decode() == text
+
+
+@given(st.lists(st.integers(0, 1_000_000), min_size=1, max_size=8))
+def test_long_runs_equal_pycocotools(counts: list[int]) -> None:
+    """Several letters a number, and differences below 0."""
+    rows = sum(counts)
+    runs = pycocotools.mask.frPyObjects({"counts": counts, "size": [rows, 1]}, rows, 1)
+    assert compress_rle(counts) == runs["counts"].decode()
+    assert decompress_rle(compress_rle(counts)) == counts
+
+
+def test_run_lengths_by_hand() -> None:
+    """Columns first: 0 0 | 1 1 | 1 0 are runs of 2, 3 and 1."""
+    mask = np.array([[0, 1, 1], [0, 1, 0]], np.uint8)
+    assert mask_to_rle(mask) == [2, 3, 1]
+    assert compress_rle([2, 3, 1]) == "231"
+    assert mask_to_rle(1 - mask) == [0, 2, 3, 1]
+
+
+@pytest.mark.parametrize("counts", [[3, 2], [], [8, -2], "231"])
+def test_runs_that_do_not_fill_the_image_are_refused(counts: Any) -> None:
+    """6 pixels, none less."""
+    shape = (2, 2) if counts == "231" else (2, 3)
+    with pytest.raises(ValueError, match="run lengths add up to"):
+        rle_to_mask(counts, shape)
+
+
+@pytest.mark.parametrize(("text", "fault"), [("2 1", "letter 1"), ("2Q", "middle")])
+def test_letters_that_are_no_runs_are_refused(text: str, fault: str) -> None:
+    """Instead of a bitmap of something else."""
+    with pytest.raises(ValueError, match=fault):
+        decompress_rle(text)
+
+
+def test_real_annotations_equal_pycocotools(shared_data: Path) -> None:
+    """Polygons and run lengths of COCO images of people, crowds among them."""
+    folder = shared_data / "coco_person_small" / "annotations"
+    data = json.loads(next(folder.glob("*val.json")).read_text())
+    sizes = {item["id"]: (item["height"], item["width"]) for item in data["images"]}
+    for item in data["annotations"][:20]:
+        segmentation, size = item["segmentation"], sizes[item["image_id"]]
+        runs = pycocotools.mask.frPyObjects(segmentation, *size)
+        if isinstance(segmentation, list):
+            runs = pycocotools.mask.merge(runs)
+            mask = polygons_to_mask(segmentation, size)
+        else:
+            mask = rle_to_mask(segmentation["counts"], size)
+        assert compress_rle(mask_to_rle(mask)) == runs["counts"].decode()
+
+
+# Targets ----------------------------------------------------------------------------
+
+
+@st.composite
+def masks_and_boxes(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """Masks (g, 6, 6), boxes (n, 4) within, and the mask of each box."""
+    pixels = st.lists(st.integers(0, 1), min_size=36, max_size=36)
+    chosen = draw(st.lists(pixels, min_size=1, max_size=2))
+    masks = np.array(chosen, np.uint8).reshape(-1, 6, 6)
+    boxes = draw(strategies.boxes(extent=6, smallest=1 / 4))[:3]
+    which = st.lists(st.integers(0, len(masks) - 1), min_size=3, max_size=3)
+    return masks, boxes, np.array(draw(which), np.int64)[: len(boxes)]
+
+
+@given(masks_and_boxes(), st.integers(1, 4))
+def test_targets_are_shares_and_the_threshold_is_one_half(
+    data: tuple[Array, Array, Array], size: int
+) -> None:
+    """Soft targets of a mask and of its complement add up to 1."""
+    masks, boxes, index = data
+    soft = mask_targets(masks, boxes, index, size)
+    assert soft.shape == (len(boxes), size, size)
+    assert ((soft >= 0) & (soft <= 1 + 1e-9)).all()
+    np.testing.assert_allclose(soft + mask_targets(1 - masks, boxes, index, size), 1)
+    hard = mask_targets(masks, boxes, index, size, "threshold")
+    np.testing.assert_array_equal(hard, soft >= 0.5)
+
+
+@given(masks_and_boxes(), st.integers(1, 4))
+def test_targets_flip_and_turn_with_the_image(
+    data: tuple[Array, Array, Array], size: int
+) -> None:
+    """Left for right, and x for y."""
+    masks, boxes, index = data
+    soft = mask_targets(masks, boxes, index, size)
+    flipped_boxes = boxes.copy()
+    flipped_boxes[:, [0, 2]] = 6 - boxes[:, [2, 0]]
+    flipped = mask_targets(masks[..., ::-1].copy(), flipped_boxes, index, size)
+    np.testing.assert_allclose(flipped[..., ::-1], soft, atol=1e-9)
+    turned = masks.transpose(0, 2, 1).copy()
+    across = mask_targets(turned, boxes[:, [1, 0, 3, 2]], index, size)
+    np.testing.assert_allclose(across.transpose(0, 2, 1), soft, atol=1e-9)
+
+
+@given(masks_and_boxes(), st.integers(1, 4), st.integers(1, 3))
+def test_targets_move_with_the_image(
+    data: tuple[Array, Array, Array], size: int, shift: int
+) -> None:
+    """By whole pixels, with an edge that repeats the border as RoIAlign does."""
+    masks, boxes, index = data
+    moved = np.pad(masks, ((0, 0), (shift, 0), (shift, 0)), mode="edge")
+    np.testing.assert_allclose(
+        mask_targets(moved, boxes + shift, index, size),
+        mask_targets(masks, boxes, index, size),
+        atol=1e-9,
+    )
+
+
+@given(bitmaps(), st.integers(0, 7), st.integers(0, 7))
+def test_the_target_of_a_box_of_m_pixels_is_the_crop(
+    mask: Array, left: int, top: int
+) -> None:
+    """One sample in the centre of each pixel reads that pixel."""
+    size = min(mask.shape[0] - top, mask.shape[1] - left)
+    if size < 1:
+        return
+    box = np.array([[left, top, left + size, top + size]], np.float64)
+    target = mask_targets(mask[None], box, np.zeros(1, np.int64), size)[0]
+    np.testing.assert_allclose(
+        target, mask[top : top + size, left : left + size], atol=1e-9
+    )
+
+
+def test_targets_by_hand() -> None:
+    """A bin of two by two pixels, three of them covered: 3/4, or 1."""
+    mask = np.array([[[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]])
+    box, first = np.array([[0.0, 0, 4, 4]]), np.zeros(1, np.int64)
+    soft = mask_targets(mask.astype(np.uint8), box, first, 2)[0]
+    np.testing.assert_allclose(soft, [[0.75, 0], [0, 1]])
+    hard = mask_targets(mask.astype(np.uint8), box, first, 2, "threshold")[0]
+    np.testing.assert_array_equal(hard, [[1, 0], [0, 1]])
+    with pytest.raises(ValueError, match="rule is 'hard'"):
+        mask_targets(mask, box, first, 2, "hard")
+
+
+# Pasting ----------------------------------------------------------------------------
+
+PASTES = [paste_mask, paste_mask_legacy]
+Paste = Callable[..., Array]
+
+
+@given(bitmaps(), st.integers(-3, 5), st.integers(-3, 5))
+def test_paste_then_crop_returns_the_map(mask: Array, left: int, top: int) -> None:
+    """A box of m x m whole pixels: each pixel centre reads one cell; 0 outside."""
+    m = min(mask.shape)
+    square = mask[:m, :m].astype(np.float64)
+    box = np.array([left, top, left + m, top + m], np.float64)
+    pasted = paste_probability(square, box, (14, 14))
+    framed = np.zeros((30, 30))
+    framed[8 + top : 8 + top + m, 8 + left : 8 + left + m] = square
+    np.testing.assert_allclose(pasted, framed[8:22, 8:22], atol=1e-9)
+
+
+@given(probability_maps(), strategies.boxes(count=1, extent=20), SIZES)
+def test_paste_at_pixel_centres_equals_grid_sample(
+    probability: Array, boxes: Array, size: Size
+) -> None:
+    """Bilinear, align_corners=False, zeros outside; the box may leave the image."""
+    x1, y1, x2, y2 = box = boxes[0] - 4
+    pasted = paste_probability(probability, box, size)
+    if x1 == x2 or y1 == y2:
+        assert not pasted.any()
+        return
+    y = (torch.arange(size[0], dtype=torch.float64) + 0.5 - y1) / (y2 - y1) * 2 - 1
+    x = (torch.arange(size[1], dtype=torch.float64) + 0.5 - x1) / (x2 - x1) * 2 - 1
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)
+    read = torch.nn.functional.grid_sample(
+        torch.tensor(probability)[None, None], grid[None], align_corners=False
+    )
+    np.testing.assert_allclose(pasted, read[0, 0].numpy(), atol=1e-9)
+
+
+def torchvision_paste(probability: Array, box: Array, size: Size) -> Array:
+    """torchvision's steps: pad, grow, cut to integers, resize, copy what is inside."""
+    m = len(probability)
+    grown = (box[2:] - box[:2]) * 0.5 * ((m + 2) / m)
+    middle = (box[2:] + box[:2]) * 0.5
+    left, top, right, bottom = np.concatenate([middle - grown, middle + grown]).astype(
+        np.int64
+    )
+    resized = torch.nn.functional.interpolate(
+        torch.nn.functional.pad(torch.tensor(probability), (1, 1, 1, 1))[None, None],
+        size=(max(int(bottom - top + 1), 1), max(int(right - left + 1), 1)),
+        mode="bilinear",
+        align_corners=False,
+    )[0, 0].numpy()
+    canvas = np.zeros(size)
+    for row, column in np.ndindex(resized.shape):
+        if 0 <= top + row < size[0] and 0 <= left + column < size[1]:
+            canvas[top + row, left + column] = resized[row, column]
+    return canvas
+
+
+@given(
+    probability_maps(),
+    strategies.boxes(count=1, extent=20),
+    SIZES,
+    st.sampled_from([0.25, 0.5, 0.7]),
+)
+def test_legacy_paste_equals_torchvision(
+    probability: Array, boxes: Array, size: Size, threshold: float
+) -> None:
+    """But for values within rounding of the threshold."""
+    box = boxes[0] - 4
+    expected = torchvision_paste(probability, box, size)
+    clear = np.abs(expected - threshold) > 1e-9
+    pasted = paste_mask_legacy(probability, box, size, threshold)
+    np.testing.assert_array_equal(pasted[clear], (expected >= threshold)[clear])
+
+
+@given(probability_maps(), strategies.boxes(count=1, extent=20), sixteenths(1 / 16, 1))
+def test_the_threshold_is_reached_not_passed(
+    probability: Array, boxes: Array, threshold: float
+) -> None:
+    """A pixel belongs to the mask from the threshold on."""
+    pasted = paste_probability(probability, boxes[0], (20, 20))
+    mask = paste_mask(probability, boxes[0], (20, 20), threshold)
+    np.testing.assert_array_equal(mask, pasted >= threshold)
+    full = np.full((2, 2), threshold)
+    whole = np.array([0.0, 0, 20, 20])
+    assert paste_mask(full, whole, (20, 20), threshold)[5:15, 5:15].all()
+
+
+@given(strategies.boxes(count=1, extent=20, smallest=1 / 16))
+def test_a_full_map_fills_the_pixels_whose_centres_the_box_holds(boxes: Array) -> None:
+    """The map falls to one half just at the box's edge (edges off the centres)."""
+    x1, y1, x2, y2 = box = np.floor(boxes[0] * 4) / 4 + 1 / 16
+    centres = np.arange(24) + 0.5
+    rows, columns = (y1 < centres) & (centres < y2), (x1 < centres) & (centres < x2)
+    mask = paste_mask(np.ones((28, 28)), box, (24, 24))
+    # Where both edges are near, the bilinear fall of the corner rounds it off.
+    assert not mask[~(rows[:, None] & columns)].any()
+    full = paste_mask(np.ones((28, 28)), np.array([x1, -50, x2, 50]), (24, 24))
+    np.testing.assert_array_equal(full[12], columns)
+
+
+@pytest.mark.parametrize("paste", PASTES)
+@given(probability_maps(), strategies.boxes(count=1, extent=12), st.integers(0, 3))
+def test_pastes_move_by_whole_pixels(
+    paste: Paste, probability: Array, boxes: Array, shift: int
+) -> None:
+    """Boxes away from the left and top, where int() would cut the other way."""
+    box = boxes[0] + 13
+    still = paste(probability, box, (40, 40))
+    moved = paste(probability, box + shift, (40 + shift, 40 + shift))
+    np.testing.assert_array_equal(moved[shift:, shift:], still)
+
+
+@pytest.mark.parametrize("paste", PASTES)
+@given(probability_maps(), strategies.boxes(count=1, extent=12))
+def test_pastes_turn_with_the_image(
+    paste: Paste, probability: Array, boxes: Array
+) -> None:
+    """x for y."""
+    box = boxes[0]
+    turned = paste(probability.T.copy(), box[[1, 0, 3, 2]], (10, 14))
+    np.testing.assert_array_equal(turned.T, paste(probability, box, (14, 10)))
+
+
+@given(probability_maps(), strategies.boxes(count=1, extent=12))
+def test_paste_at_pixel_centres_flips_with_the_image(
+    probability: Array, boxes: Array
+) -> None:
+    """The legacy paste does not: int() always cuts towards the left and top."""
+    x1, y1, x2, y2 = boxes[0]
+    pasted = paste_probability(probability, boxes[0], (12, 12))
+    mirrored = np.array([12 - x2, y1, 12 - x1, y2])
+    flipped = paste_probability(probability[:, ::-1].copy(), mirrored, (12, 12))
+    np.testing.assert_allclose(flipped[:, ::-1], pasted, atol=1e-9)
+
+
+def test_the_two_pastes_by_hand() -> None:
+    """A full map in a box of 4 x 4 pixels: legacy covers 5 x 5.
+
+    With m = 2 the box grows to 0 .. 8. Legacy counts both ends, 9 pixels for 4 cells:
+    the map's two cover 2.25 .. 6.75 of them, one half pixel too far and too wide.
+    """
+    box, full = np.array([2.0, 2, 6, 6]), np.ones((2, 2))
+    assert paste_mask(full, box, (10, 10))[4].nonzero()[0].tolist() == [2, 3, 4, 5]
+    legacy = paste_mask_legacy(full, box, (10, 10))[4].nonzero()[0].tolist()
+    assert legacy == [2, 3, 4, 5, 6]
