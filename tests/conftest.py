@@ -16,7 +16,9 @@ import pytest
 from hypothesis import settings
 from typecheck import checked
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# One thread a process: pytest-xdist brings the processes, and torch's threads wait for
+# each other by spinning, which on a busy machine makes them many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Shape annotations such as Float[Tensor, "rois 4"] are checked in every call that the
 # tests make. cpu/ and cuda/ hold compiled code, which takes no Python wrappers.

@@ -43,7 +43,7 @@ def target(boxes: list[list[float]], labels: list[int], size: int = 64) -> Targe
         mask[int(y1) : int(y2), int(x1) : int(x2)] = 1
     return Target(
         image_id=1,
-        boxes=torch.tensor(boxes).reshape(-1, 4),
+        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         labels=torch.tensor(labels, dtype=torch.int64),
         masks=masks,
         crowd=torch.zeros(len(boxes), dtype=torch.bool),
@@ -262,11 +262,11 @@ def test_detections_move_the_roi_by_the_deltas_of_its_class() -> None:
 
 def test_overlapping_detections_survive_only_in_different_classes() -> None:
     head = BoxHead(SMALL)
-    logits = torch.tensor([[0.0, 5, 4, 0], [0, 4, 0, 0]])
+    logits = torch.tensor([[0.0, 4, 5, 0], [0, 5, 0, 0]])
     rois = torch.tensor([[0.0, 8, 8, 24, 24], [0, 8, 8, 24, 25]])
     (found,) = head.detect(logits, torch.zeros(2, 3, 4), rois, [(64, 64)])
     assert found.labels.tolist() == [1, 2]
-    assert found.boxes.tolist() == [[8, 8, 24, 24]] * 2
+    assert found.boxes.tolist() == [[8, 8, 24, 25], [8, 8, 24, 24]]
 
 
 def test_only_the_true_class_of_a_mask_gets_a_gradient() -> None:
