@@ -20,11 +20,11 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, iteration: int = 0, tensorboard: bool = False):
+        self._board = open_tensorboard(path.parent, iteration) if tensorboard else None
         rows = [row for row in read_metrics(path) if row["iteration"] <= iteration]
         with replacing_file(path) as draft:
             draft.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self._file = path.open("a", encoding="utf-8", buffering=1)
-        self._board = open_tensorboard(path.parent, iteration) if tensorboard else None
 
     def append(self, iteration: int, values: Row) -> None:
         """Write one iteration's numbers."""

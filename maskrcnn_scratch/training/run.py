@@ -104,8 +104,6 @@ def train_in(
     if not saved and settings.initial_weights is not None:
         report = load_initial_weights(model, settings.initial_weights)
         console.print(report.text(), highlight=False, markup=False, soft_wrap=True)
-    with replacing_file(out / "config.toml") as draft:
-        draft.write_text(config_to_toml(config), encoding="utf-8")
     with (
         MetricsLog(out / "metrics.jsonl", start, settings.tensorboard) as log,
         TrainingProgress(
@@ -113,6 +111,8 @@ def train_in(
         ) as progress,
         deferred_interrupt() as interrupted,
     ):
+        with replacing_file(out / "config.toml") as draft:
+            draft.write_text(config_to_toml(config), encoding="utf-8")
 
         def report_iteration(iteration: int, values: dict[str, float]) -> None:
             log.append(iteration, values)

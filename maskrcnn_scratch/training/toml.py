@@ -20,11 +20,11 @@ def parse_toml(text: str) -> dict[str, Any]:
 def to_toml(table: dict[str, Any], prefix: str = "") -> str:
     """Plain values first, then the tables inside.
 
-    Texts, numbers, truth values and lists of these look the same in TOML and JSON.
+    Keys are plain names.
     """
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
     lines = [
-        f"{key} = {json.dumps(value)}"
+        f"{key} = {write_value(value)}"
         for key, value in table.items()
         if key not in inner
     ]
@@ -34,6 +34,15 @@ def to_toml(table: dict[str, Any], prefix: str = "") -> str:
     for key, value in inner.items():
         blocks.append(to_toml(value, f"{prefix}.{key}" if prefix else key))
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
+
+
+def write_value(value: Any) -> str:
+    """Texts, numbers, truth values and lists of these, as JSON writes them.
+
+    TOML writes them the same way, but for the one control character that JSON lets
+    through.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def override(settings: dict[str, Any], item: str) -> None:

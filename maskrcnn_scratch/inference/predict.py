@@ -1,0 +1,86 @@
+"""From an image of any size to objects in the frame of that image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from maskrcnn_scratch.data.transforms import resize_image, resized_size
+from maskrcnn_scratch.inference.settings import PredictSettings
+from maskrcnn_scratch.ops import clip_boxes, paste_masks
+from maskrcnn_scratch.structures import Detections
+from maskrcnn_scratch.weights.model_file import (
+    build_model,
+    find_model,
+    read_model_file,
+)
+
+
+class Predictor:
+    """A trained model with all that it takes to show it an image.
+
+    Label l of what it finds is called ``class_names[l - 1]``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        class_names: list[str],
+        settings: PredictSettings | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.class_names = class_names
+        self.settings = settings or PredictSettings()
+
+    @classmethod
+    def load(cls, run: str | Path) -> Self:
+        """From a run's folder or a model.safetensors; on the GPU where there is one.
+
+        Raises FileNotFoundError or ValueError where there is no such model.
+        """
+        file = read_model_file(find_model(run))
+        settings = TypeAdapter(PredictSettings).validate_python(file.config["evaluate"])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(build_model(file).to(device), file.class_names, settings)
+
+    @torch.no_grad()
+    def __call__(
+        self, image: Float[Tensor, "3 height width"], score_threshold: float = 0.0
+    ) -> Detections:
+        """What is in the image (RGB in 0..1), best score first.
+
+        Boxes and masks are in the frame of ``image``; on the CPU. Objects below
+        ``score_threshold`` are left out.
+        """
+        size = (image.shape[1], image.shape[2])
+        seen = resized_size(size, self.settings.min_size, self.settings.max_size)
+        device = next(self.model.parameters()).device
+        (found,) = self.model([resize_image(image.to(device), seen)])
+        kept = found.scores >= score_threshold
+        boxes = scale_boxes(found.boxes[kept], seen, size)
+        masks = paste_masks(
+            found.mask_probabilities[kept], boxes, size, self.settings.mask_threshold
+        )
+        return Detections(
+            boxes=boxes,
+            scores=found.scores[kept],
+            labels=found.labels[kept],
+            mask_probabilities=found.mask_probabilities[kept],
+            masks=masks,
+        ).to("cpu")
+
+
+def scale_boxes(
+    boxes: Float[Tensor, "n 4"], old: tuple[int, int], new: tuple[int, int]
+) -> Float[Tensor, "n 4"]:
+    """From an image of size ``old`` (height, width) to one of size ``new``, cut to it.
+
+    Each axis has its own ratio: sizes are whole pixels, so the two differ a little.
+    """
+    ratio_y, ratio_x = new[0] / old[0], new[1] / old[1]
+    return clip_boxes(boxes * boxes.new_tensor([ratio_x, ratio_y] * 2), new)
