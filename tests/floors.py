@@ -53,8 +53,22 @@ def reference_floor(component: str) -> Floor:
 
 def floors(component: str) -> list[Floor]:
     """Every floor that the component stands on, the reference first."""
-    return [reference_floor(component), *ADAPTED.get(component, [])]
+    return [reference_floor(component), *ops_floors(component)]
 
 
-# The ops floor, wrapped to take and return NumPy arrays (filled in below).
-ADAPTED: dict[str, list[Floor]] = {}
+# The components that stand on the ops floor too, and how far it may be off. It runs in
+# float64 here, but for anchors, which are float32.
+ADAPTED = {
+    **dict.fromkeys(("roi_align", "roi_pool", "roi_warp", "masks"), 1e-9),
+    **dict.fromkeys(("boxes", "nms", "fpn_levels", "matching", "losses"), 1e-9),
+    "anchors": 1e-6,
+}
+
+
+def ops_floors(component: str) -> list[Floor]:
+    """Floor 2, wrapped; torch is imported only where a component stands there."""
+    if component not in ADAPTED:
+        return []
+    from ops_floor import COMPONENTS
+
+    return [Floor("ops", COMPONENTS[component], ADAPTED[component])]

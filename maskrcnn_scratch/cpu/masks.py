@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from maskrcnn_scratch.cpu import threads
-from maskrcnn_scratch.cpu.compiled import compiled
+from maskrcnn_scratch.cpu.compiled import Array, compiled
 from maskrcnn_scratch.cpu.taps import axis_taps, number_cells
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def mask_targets(
@@ -57,7 +54,9 @@ def paste_masks(
 
 
 @compiled
-def read_masks(masks, boxes, index, start, stop, out):
+def read_masks(
+    masks: Array, boxes: Array, index: Array, start: int, stop: int, out: Array
+) -> None:
     """``mask_targets`` for the boxes start..stop."""
     _, height, width = masks.shape
     size = out.shape[1]
@@ -83,7 +82,14 @@ def read_masks(masks, boxes, index, start, stop, out):
 
 
 @compiled
-def paste(probabilities, boxes, threshold, start, stop, out):
+def paste(
+    probabilities: Array,
+    boxes: Array,
+    threshold: float,
+    start: int,
+    stop: int,
+    out: Array,
+) -> None:
     """``paste_masks`` for the boxes start..stop."""
     _, height, width = out.shape
     m = probabilities.shape[1]
@@ -115,7 +121,7 @@ def paste(probabilities, boxes, threshold, start, stop, out):
 
 
 @compiled
-def pixels_reached(start, end, m, length):
+def pixels_reached(start: float, end: float, m: int, length: int) -> tuple[int, int]:
     """The pixels of an axis that a map of m cells reaches: half a cell past its box."""
     margin = (end - start) / m / 2
     first = min(max(math.floor(start - margin), 0.0), length)

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from maskrcnn_scratch.cpu import threads
-from maskrcnn_scratch.cpu.compiled import compiled
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from maskrcnn_scratch.cpu.compiled import Array, compiled
 
 
 def segmented_nms(
@@ -35,7 +32,7 @@ def segmented_nms(
     survives_in_order = np.ones(len(boxes), bool)
     tasks = [
         partial(suppress, sides, start, stop, iou_threshold, survives_in_order)
-        for start, stop in pairwise(borders)
+        for start, stop in pairwise(borders.tolist())
     ]
     threads.run(tasks, workers)
     survives[order] = survives_in_order
@@ -43,7 +40,9 @@ def segmented_nms(
 
 
 @compiled
-def suppress(sides, start, stop, iou_threshold, survives):
+def suppress(
+    sides: Array, start: int, stop: int, iou_threshold: float, survives: Array
+) -> None:
     """Greedy NMS of the boxes start..stop, best first; clears ``survives``."""
     x1, y1, x2, y2 = sides
     for i in range(start, stop):

@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from maskrcnn_scratch.cpu import roi_max, threads
-from maskrcnn_scratch.cpu.compiled import compiled
+from maskrcnn_scratch.cpu.compiled import Array, compiled
 from maskrcnn_scratch.cpu.taps import axis_taps, number_cells
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 SMALLEST_CHANNEL_BLOCK = 16  # a cache line of float32
 PARTS_PER_THREAD = 4  # RoIs differ in size: more parts than threads even that out
@@ -56,16 +53,16 @@ def roi_align_backward(
     spatial_scales: Sequence[float],
     sampling_ratio: int,
     aligned: bool,
-    mode: str,
     workers: int = 1,
 ) -> list[Array]:
     """The gradients by the features of ``shapes``, given ``grad`` by the output.
 
-    ``features`` are needed for the maximum alone.
+    The mean's, which does not depend on features; or, given ``features``, the
+    maximum's.
     """
     spans = roi_spans(rois, levels, spatial_scales, aligned)
     return read_spans_backward(
-        grad, features, shapes, rois, levels, spans, sampling_ratio, mode, workers
+        grad, features, shapes, rois, levels, spans, sampling_ratio, workers
     )
 
 
@@ -118,10 +115,9 @@ def read_spans_backward(
     levels: Array,
     spans: Array,
     sampling_ratio: int,
-    mode: str,
     workers: int,
 ) -> list[Array]:
-    """The transpose of ``read_spans``; the maximum reads ``features`` once more."""
+    """The transpose of ``read_spans``: of the maximum where ``features`` are given."""
     d_features = [np.zeros(shape, grad.dtype) for shape in shapes]
     images = rois[:, 0].astype(np.int64)
     tasks = []
@@ -140,7 +136,14 @@ def read_spans_backward(
 
 
 @compiled
-def mean_forward(features, chosen, images, spans, sampling_ratio, out):
+def mean_forward(
+    features: Array,
+    chosen: Array,
+    images: Array,
+    spans: Array,
+    sampling_ratio: int,
+    out: Array,
+) -> None:
     """The mean for the RoIs ``chosen``, written to their places in ``out``."""
     _, height, width, channels = features.shape
     _, out_h, out_w, _ = out.shape
@@ -171,7 +174,7 @@ def mean_forward(features, chosen, images, spans, sampling_ratio, out):
 
 
 @compiled
-def weighted_sum(out, vectors, index, weight):
+def weighted_sum(out: Array, vectors: Array, index: Array, weight: Array) -> None:
     """out = sum_t weight[t] vectors[index[t]], over channels."""
     out[:] = 0
     for t in range(len(index)):
@@ -182,7 +185,16 @@ def weighted_sum(out, vectors, index, weight):
 
 
 @compiled
-def mean_backward(grad, chosen, images, spans, sampling_ratio, low, high, d_features):
+def mean_backward(
+    grad: Array,
+    chosen: Array,
+    images: Array,
+    spans: Array,
+    sampling_ratio: int,
+    low: int,
+    high: int,
+    d_features: Array,
+) -> None:
     """Add the gradients of the RoIs ``chosen`` to channels low..high."""
     _, height, width, _ = d_features.shape
     _, out_h, out_w, _ = grad.shape
@@ -207,7 +219,7 @@ def mean_backward(grad, chosen, images, spans, sampling_ratio, low, high, d_feat
 
 
 @compiled
-def add_scaled(out, weight, vector):
+def add_scaled(out: Array, weight: float, vector: Array) -> None:
     """out += weight * vector."""
     w = out.dtype.type(weight)
     for c in range(len(out)):

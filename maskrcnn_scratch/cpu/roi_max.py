@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskrcnn_scratch.cpu.compiled import compiled
+from maskrcnn_scratch.cpu.compiled import Array, compiled
 from maskrcnn_scratch.cpu.taps import sample_count, sample_point, samples_near
 
 
 @compiled
-def axis_points(start, size, bins, sampling_ratio, length):
+def axis_points(
+    start: float, size: float, bins: int, sampling_ratio: int, length: int
+) -> tuple[Array, Array, Array]:
     """(first, low, weight): the points of bin k are first[k] .. first[k + 1].
 
     A point mixes the cells low and low + 1, the latter with ``weight``; low = -1 stands
@@ -39,7 +41,16 @@ def axis_points(start, size, bins, sampling_ratio, length):
 
 
 @compiled
-def read_point(image, y, wy, x, wx, low, high, value):
+def read_point(
+    image: Array,
+    y: int,
+    wy: float,
+    x: int,
+    wx: float,
+    low: int,
+    high: int,
+    value: Array,
+) -> None:
     """The features of channels low..high at one point, written to ``value``."""
     if y < 0 or x < 0:
         value[:] = 0
@@ -52,7 +63,18 @@ def read_point(image, y, wy, x, wx, low, high, value):
 
 
 @compiled
-def find_winners(image, ys, wy, xs, wx, low, high, value, best, winner):
+def find_winners(
+    image: Array,
+    ys: Array,
+    wy: Array,
+    xs: Array,
+    wx: Array,
+    low: int,
+    high: int,
+    value: Array,
+    best: Array,
+    winner: Array,
+) -> None:
     """The maximum over the grid of points ys x xs and the flat index of its point."""
     best[:] = 0
     winner[:] = -1
@@ -66,7 +88,14 @@ def find_winners(image, ys, wy, xs, wx, low, high, value, best, winner):
 
 
 @compiled
-def max_forward(features, chosen, images, spans, sampling_ratio, out):
+def max_forward(
+    features: Array,
+    chosen: Array,
+    images: Array,
+    spans: Array,
+    sampling_ratio: int,
+    out: Array,
+) -> None:
     """The maximum for the RoIs ``chosen``, written to their places in ``out``."""
     _, height, width, channels = features.shape
     _, out_h, out_w, _ = out.shape
@@ -97,8 +126,16 @@ def max_forward(features, chosen, images, spans, sampling_ratio, out):
 
 @compiled
 def max_backward(
-    grad, features, chosen, images, spans, sampling_ratio, low, high, d_features
-):
+    grad: Array,
+    features: Array,
+    chosen: Array,
+    images: Array,
+    spans: Array,
+    sampling_ratio: int,
+    low: int,
+    high: int,
+    d_features: Array,
+) -> None:
     """Send each bin's gradient to the cells its winner read, channels low..high."""
     _, height, width, _ = features.shape
     _, out_h, out_w, _ = grad.shape
@@ -135,7 +172,9 @@ def max_backward(
 
 
 @compiled
-def add_to_cells(d_image, y, wy, x, wx, c, share):
+def add_to_cells(
+    d_image: Array, y: int, wy: float, x: int, wx: float, c: int, share: float
+) -> None:
     """Add ``share`` of the gradient to the four cells that a point reads."""
     if y < 0 or x < 0:
         return

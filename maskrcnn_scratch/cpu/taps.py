@@ -15,11 +15,11 @@ import math
 
 import numpy as np
 
-from maskrcnn_scratch.cpu.compiled import compiled
+from maskrcnn_scratch.cpu.compiled import Array, compiled
 
 
 @compiled
-def sample_count(size, bins, sampling_ratio):
+def sample_count(size: float, bins: int, sampling_ratio: int) -> float:
     """Sample points a bin; adaptive where ``sampling_ratio`` <= 0, 0 for no points.
 
     A float, because the ceiling of a wild box may not fit into an integer.
@@ -31,14 +31,18 @@ def sample_count(size, bins, sampling_ratio):
 
 
 @compiled
-def sample_point(start, size, bins, samples, k, s):
+def sample_point(
+    start: float, size: float, bins: int, samples: float, k: int, s: float
+) -> float:
     """Index coordinate of point s of bin k, in the reference's order of operations."""
     bin_size = size / bins
     return start + k * bin_size + (s + 0.5) * bin_size / samples
 
 
 @compiled
-def samples_near(start, size, bins, samples, k, length):
+def samples_near(
+    start: float, size: float, bins: int, samples: float, k: int, length: int
+) -> tuple[float, float]:
     """The range (first, stop) of bin k's points that may lie on the map.
 
     One or two points outside stay in at either end: a caller still tests each point.
@@ -61,7 +65,9 @@ def samples_near(start, size, bins, samples, k, length):
 
 
 @compiled
-def axis_taps(start, size, bins, sampling_ratio, length):
+def axis_taps(
+    start: float, size: float, bins: int, sampling_ratio: int, length: int
+) -> tuple[Array, Array, Array]:
     """The cells that each bin reads of an axis of ``length`` cells.
 
     Returns (first, cell, weight): the taps of bin k are first[k] .. first[k + 1], each
@@ -92,7 +98,9 @@ def axis_taps(start, size, bins, sampling_ratio, length):
 
 
 @compiled
-def add_tap(cell, weight, bin_start, n, new_cell, new_weight):
+def add_tap(
+    cell: Array, weight: Array, bin_start: int, n: int, new_cell: int, new_weight: float
+) -> int:
     """Append a tap, or add to one of the bin's last two taps; returns the new count."""
     if new_weight == 0:
         return n
@@ -106,7 +114,7 @@ def add_tap(cell, weight, bin_start, n, new_cell, new_weight):
 
 
 @compiled
-def number_cells(cell, slot_of):
+def number_cells(cell: Array, slot_of: Array) -> tuple[Array, Array]:
     """Number the different cells in ``cell`` from 0, in order of appearance.
 
     Returns (cells, slots): the different cells, and for each tap the number of its

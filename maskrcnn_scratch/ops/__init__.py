@@ -23,6 +23,8 @@ from maskrcnn_scratch.ops.masks import mask_targets, paste_masks
 from maskrcnn_scratch.ops.matching import match, match_iou, sample
 from maskrcnn_scratch.ops.nms import batched_nms, nms
 from maskrcnn_scratch.ops.roi_align import multiscale_roi_align, roi_align
+from maskrcnn_scratch.ops.roi_pool import roi_pool
+from maskrcnn_scratch.ops.roi_warp import roi_warp
 
 __all__ = [
     "batched_nms",
@@ -42,6 +44,8 @@ __all__ = [
     "nms",
     "paste_masks",
     "roi_align",
+    "roi_pool",
+    "roi_warp",
     "sample",
     "sigmoid_cross_entropy",
     "smooth_l1_loss",

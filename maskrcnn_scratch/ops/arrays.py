@@ -6,13 +6,10 @@ the result travels back. Right, and slow.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 from torch import Tensor
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from maskrcnn_scratch.cpu.compiled import Array
 
 
 def to_array(tensor: Tensor) -> Array:

@@ -97,9 +97,9 @@ def decode_boxes(
     """
     _require_pairs(reference_boxes, deltas, "deltas")
     centres, sizes = _centres_and_sizes(reference_boxes)
-    shift, scale = (deltas / deltas.new_tensor(weights)).split(2, dim=1)
-    centres = centres + shift * sizes
-    sizes = sizes * torch.exp(scale.clamp(max=clamp))
+    unweighted = deltas / deltas.new_tensor(weights)
+    centres = centres + unweighted[:, :2] * sizes
+    sizes = sizes * torch.exp(unweighted[:, 2:].clamp(max=clamp))
     return torch.cat([centres - sizes / 2, centres + sizes / 2], dim=1)
 
 
@@ -107,7 +107,7 @@ def _centres_and_sizes(
     boxes: Float[Tensor, "n 4"],
 ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
     """Centres (x, y) and sides (w, h) in pixels."""
-    low, high = boxes.split(2, dim=1)
+    low, high = boxes[:, :2], boxes[:, 2:]
     return (low + high) / 2, high - low
 
 

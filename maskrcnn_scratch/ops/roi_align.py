@@ -184,7 +184,6 @@ def _roi_align_backward(
         scales,
         sampling_ratio,
         aligned,
-        mode,
         workers(),
     )
     return [from_channels_last(d_feature, grad) for d_feature in d_features]
