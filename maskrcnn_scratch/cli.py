@@ -1,0 +1,66 @@
+"""The one command, ``maskrcnn-scratch``.
+
+Commands stand in ``maskrcnn_scratch.commands``, by what they are for. What they need is
+imported when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from maskrcnn_scratch.commands.misalignment import misalignment
+
+app = typer.Typer(
+    help="Mask R-CNN from scratch: learn it, verify it, train it.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(misalignment)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that ``arguments`` name (those of the shell, if None).
+
+    Returns the exit status. What the user can put right becomes one line; anything else
+    is a bug in this package and keeps its traceback.
+    """
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except typer.TyperException as error:
+        complain(error.format_message())
+        return error.exit_code
+    except (ValueError, OSError) as error:
+        if not is_for_the_user(error):
+            raise
+        complain(explanation(error))
+        return 1
+
+
+def complain(message: str) -> None:
+    """One line, whatever the message holds."""
+    print("error:", " ".join(message.split()), file=sys.stderr)
+
+
+def is_for_the_user(error: ValueError | OSError) -> bool:
+    """Whether the error is about the input rather than about this package.
+
+    Files are the user's. A ValueError is, where this package raised it itself, having
+    looked at what it was given; one from inside a library means a wrong call: a bug.
+    """
+    if isinstance(error, OSError):
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = "" if last is None else last.tb_frame.f_globals.get("__name__", "")
+    return module.startswith(f"{__package__}.")
+
+
+def explanation(error: ValueError | OSError) -> str:
+    """``[Errno 2] No such file or directory: 'x'`` in plainer words."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
