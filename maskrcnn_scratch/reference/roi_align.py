@@ -23,14 +23,12 @@ y2) in image pixels; ``spatial_scale`` is 1 / stride.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maskrcnn_scratch.reference.bilinear import (
-    bilinear,
-    bilinear_taps,
-)
+from maskrcnn_scratch.reference.bilinear import bilinear, bilinear_taps
 from maskrcnn_scratch.reference.roi_steps import (
     AxisSteps,
     RoiSteps,
@@ -117,11 +115,7 @@ def read_bins(
     """The mean or maximum of one image's features at the points of every bin."""
     out = np.zeros((len(features), len(steps.y.bins), len(steps.x.bins)))
     for c, i, j in np.ndindex(out.shape):
-        values = [
-            bilinear(features[c], y, x)
-            for y in steps.y.points[i]
-            for x in steps.x.points[j]
-        ]
+        values = [bilinear(features[c], y, x) for y, x in steps.points(i, j)]
         weights = sample_weights(values, mode)
         out[c, i, j] = sum(w * v for w, v in zip(weights, values, strict=True))
     return out
@@ -137,7 +131,7 @@ def read_bins_backward(
     d_features = np.zeros(features.shape)
     _, height, width = features.shape
     for c, i, j in np.ndindex(grad.shape):
-        points = [(y, x) for y in steps.y.points[i] for x in steps.x.points[j]]
+        points = steps.points(i, j)
         values = [bilinear(features[c], y, x) for y, x in points]
         weights = sample_weights(values, mode)
         for (y, x), weight in zip(points, weights, strict=True):
@@ -194,7 +188,7 @@ def roi_align_backward(
 
 
 def axis_matrix(
-    size: int, points: tuple[tuple[float, ...], ...]
+    size: int, points: Sequence[Sequence[float]]
 ) -> Float[np.ndarray, "bins size"]:
     """A row a bin: how much it reads of each cell of an axis, on average."""
     matrix = np.zeros((len(points), size))

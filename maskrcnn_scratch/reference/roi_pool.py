@@ -97,33 +97,28 @@ def roi_pool_steps(
     rounding: str = "round",
 ) -> RoiSteps:
     """Every quantisation step of one box xyxy, in image pixels."""
+
+    def axis(roi: Span, count: int) -> AxisSteps:
+        corners = quantise(roi, rounding)
+        if rounding == "round":
+            # The corners are cells, and the last one belongs to the RoI.
+            quantised = at_least_one_cell(Span(corners.start, corners.end + 1))
+            bins = overlapping_bins(quantised, count)
+        else:
+            quantised = at_least_one_cell(corners)
+            bins = whole_cell_bins(quantised, count)
+        cells = tuple(cells_of(span) for span in bins)
+        return AxisSteps(1 / spatial_scale, roi, quantised, bins, cells)
+
     rows, columns = spans_in_cells(box, output_size, spatial_scale)
-    height, width = output_size
-    return RoiSteps(
-        _axis_steps(rows, height, spatial_scale, rounding),
-        _axis_steps(columns, width, spatial_scale, rounding),
-    )
+    return RoiSteps(axis(rows, output_size[0]), axis(columns, output_size[1]))
 
 
-def _axis_steps(
-    roi: Span, count: int, spatial_scale: float, rounding: str
-) -> AxisSteps:
-    corners = quantise(roi, rounding)
-    if rounding == "round":
-        # The corners are cells, and the last one belongs to the RoI.
-        quantised = at_least_one_cell(Span(corners.start, corners.end + 1))
-        bins = overlapping_bins(quantised, count)
-    else:
-        quantised = at_least_one_cell(corners)
-        bins = whole_cell_bins(quantised, count)
-    points = tuple(_cells(span) for span in bins)
-    return AxisSteps(1 / spatial_scale, roi, quantised, bins, points)
-
-
-def _cells(span: Span) -> tuple[float, ...]:
+def cells_of(span: Span) -> range:
+    """The cells inside a bin with whole borders; none where a border is NaN."""
     if not math.isfinite(span.size):
-        return ()
-    return tuple(float(i) for i in range(int(span.start), int(span.end)))
+        return range(0)
+    return range(int(span.start), int(span.end))
 
 
 def roi_pool(
@@ -149,28 +144,25 @@ def roi_pool(
         steps = roi_pool_steps(roi[1:], output_size, spatial_scale, rounding)
         for c, i, j in np.ndindex(out.shape[1:]):
             out[r, c, i, j], argmax[r, c, i, j] = largest(
-                features[image, c], steps.y.bins[i], steps.x.bins[j]
+                features[image, c],
+                cells_of(steps.y.bins[i]),
+                cells_of(steps.x.bins[j]),
             )
     return out, argmax
 
 
 def largest(
-    feature_map: Float[np.ndarray, "height width"], rows: Span, columns: Span
+    feature_map: Float[np.ndarray, "height width"], rows: range, columns: range
 ) -> tuple[float, int]:
-    """The largest feature of the cells inside a bin, and its flat index."""
+    """The largest feature of those cells of a bin that are on the map, and where."""
     height, width = feature_map.shape
     best, winner = 0.0, EMPTY
-    for row in cells_inside(rows, height):
-        for column in cells_inside(columns, width):
+    for row in range(max(rows.start, 0), min(rows.stop, height)):
+        for column in range(max(columns.start, 0), min(columns.stop, width)):
             value = float(feature_map[row, column])
             if winner == EMPTY or value > best:
                 best, winner = value, row * width + column
     return best, winner
-
-
-def cells_inside(span: Span, size: int) -> list[int]:
-    """The cells of an axis that a bin holds; none are inside a NaN."""
-    return [cell for cell in range(size) if span.start <= cell < span.end]
 
 
 def roi_pool_backward(

@@ -26,6 +26,7 @@ Two coordinates occur, both in cells of the feature map:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,7 +79,7 @@ class AxisSteps:
     roi: Span
     quantised: Span
     bins: tuple[Span, ...]
-    points: tuple[tuple[float, ...], ...]
+    points: tuple[Sequence[float], ...]
 
     @property
     def ideal_bins(self) -> tuple[Span, ...]:
@@ -142,6 +143,10 @@ class RoiSteps:
     y: AxisSteps
     x: AxisSteps
 
+    def points(self, i: int, j: int) -> list[tuple[float, float]]:
+        """The index coordinates (y, x) that the bin in row i, column j reads."""
+        return [(y, x) for y in self.y.points[i] for x in self.x.points[j]]
+
 
 def spans_in_cells(
     box: Float[np.ndarray, " 4"], output_size: tuple[int, int], spatial_scale: float
@@ -184,5 +189,5 @@ def _shifts(before: tuple[Span, ...], after: tuple[Span, ...]) -> tuple[float, .
     return tuple(b.centre - a.centre for a, b in zip(before, after, strict=True))
 
 
-def _mean(values: tuple[float, ...]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
