@@ -13,10 +13,10 @@ from pycocotools import mask as mask_utils
 from torch import Tensor
 
 from maskrcnn_scratch.data import read_image
+from maskrcnn_scratch.evaluation import detections_to_coco
 from maskrcnn_scratch.files import filling_folder
 from maskrcnn_scratch.inference.overlay import draw_detections
 from maskrcnn_scratch.inference.predict import Predictor
-from maskrcnn_scratch.inference.results import coco_results
 
 Json = dict[str, Any]
 
@@ -40,6 +40,7 @@ def predict_files(
     """
     paths = image_files(sources)
     names = predictor.class_names
+    label_is_category = {label: label for label in range(1, len(names) + 1)}
     images: list[Json] = []
     results: list[Json] = []
     rows: list[list[object]] = []
@@ -50,7 +51,7 @@ def predict_files(
             picture = draw_detections(image, found, names)
             picture.save(unused_name(folder, path.stem))
             images.append(describe(image_id, path, image))
-            entries = coco_results(found, image_id, range(1, len(names) + 1))
+            entries = detections_to_coco(found, image_id, label_is_category)
             results += entries
             rows += object_rows(str(path), entries, names)
         categories = [{"id": 1 + i, "name": name} for i, name in enumerate(names)]

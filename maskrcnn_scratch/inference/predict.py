@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
 import torch
 from jaxtyping import Float
 from pydantic import TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskrcnn_scratch.data.transforms import resize_image, resized_size
 from maskrcnn_scratch.inference.settings import PredictSettings
+from maskrcnn_scratch.models import MaskRCNN
 from maskrcnn_scratch.ops import clip_boxes, paste_masks
 from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.weights.model_file import (
@@ -29,16 +29,17 @@ class Predictor:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: MaskRCNN,
         class_names: list[str],
         settings: PredictSettings | None = None,
     ) -> None:
-        self.model = model.eval()
+        self.model = model
+        self.model.eval()
         self.class_names = class_names
         self.settings = settings or PredictSettings()
 
     @classmethod
-    def load(cls, run: str | Path) -> Self:
+    def load(cls, run: str | Path) -> Predictor:
         """From a run's folder or a model.safetensors; on the GPU where there is one.
 
         Raises FileNotFoundError or ValueError where there is no such model.

@@ -43,7 +43,6 @@ class DataConfig(Section):
     """Which images, and what happens to them on the way to the model."""
 
     train_split: str = "train"
-    val_split: str = "val"
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read images; 0 reads them in the training process."""
     cache: bool = False

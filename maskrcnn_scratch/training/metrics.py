@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from maskrcnn_scratch.files import replacing_file
 
@@ -33,7 +33,7 @@ class MetricsLog:
             for name, value in values.items():
                 self._board.add_scalar(name, value, iteration)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(

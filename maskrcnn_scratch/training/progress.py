@@ -6,7 +6,6 @@ import time
 from collections import deque
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -58,7 +57,7 @@ class TrainingProgress:
         """A line of text, above the bar where there is one."""
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> TrainingProgress:
         self._bar.start()
         return self
 
