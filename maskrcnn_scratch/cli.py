@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
 
 app = typer.Typer(
@@ -18,7 +19,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(misalignment)
+for command in (misalignment, doctor):
+    app.command()(command)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def complain(message: str) -> None:
     """One line, whatever the message holds."""
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    if message:  # a bare maskrcnn-scratch has printed its help, and that says all
+        print("error:", " ".join(message.split()), file=sys.stderr)
 
 
 def is_for_the_user(error: ValueError | OSError) -> bool:
