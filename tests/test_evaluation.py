@@ -514,7 +514,7 @@ def test_the_curves_hold_the_average_precision(
     path = tmp_path / "curves.png"
     curves = pr_curves_figure(scores, path)
     with Image.open(path) as picture:
-        assert picture.size == (1104, 528)
+        assert picture.size == (1320, 528)
     for kind, values in curves.items():
         assert values.shape == (10, 101)
         assert values.mean() == pytest.approx(scores[kind].ap)

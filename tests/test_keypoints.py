@@ -224,3 +224,11 @@ def test_flipping_map_and_box_flips_the_point(
     flipped = keypoint_readout(logits[..., ::-1].copy(), flipped_boxes)
     np.testing.assert_allclose(32 - flipped[..., 0], found[..., 0], atol=1e-9)
     np.testing.assert_allclose(flipped[..., 1:], found[..., 1:], atol=1e-9)
+
+
+def test_readout_by_hand() -> None:
+    """Of equal bins the first wins: bin (0, 1) of 2 x 2 over a box of 8 x 4."""
+    logits = np.array([[[[0.0, 2.0], [2.0, 0.0]]]])
+    found = keypoint_readout(logits, np.array([[10.0, 20, 18, 24]]))
+    score = np.exp(2) / (2 * np.exp(2) + 2)
+    np.testing.assert_allclose(found, [[[16, 21, score]]])

@@ -28,7 +28,7 @@ def pr_curves_figure(
     The suffix of ``path`` says the format. Returns the curves drawn, by kind.
     """
     curves = {kind: mean_curves(kind_scores) for kind, kind_scores in scores.items()}
-    figure = Figure(figsize=(4.6 * len(scores), 4.4), layout="constrained")
+    figure = Figure(figsize=(5.5 * len(scores), 4.4), layout="constrained")
     panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
     for panel, (kind, kind_scores) in zip(panels, scores.items(), strict=True):
         panel.set_title(f"{NAMES[kind]} AP {decimal(kind_scores.ap)}")
@@ -55,4 +55,4 @@ def draw_curves(panel: Axes, curves: Curves) -> None:
         panel.plot(RECALL_LEVELS, curve, color=shade, label=label)
     panel.set(xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
     panel.grid(alpha=0.3)
-    panel.legend(title="IoU   AP", loc="lower left", fontsize="small")
+    panel.legend(title="IoU   AP", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -71,9 +71,6 @@ class Scene:
     iou: Float[np.ndarray, "detections objects"]
 
 
-# Overlap ----------------------------------------------------------------------------
-
-
 def region_area(region: Shaped[np.ndarray, "*region"]) -> float:
     """The area of a box or of a bitmap, in square pixels."""
     if region.ndim == 2:
@@ -104,9 +101,6 @@ def region_iou(detection: Detection, annotation: Annotation) -> float:
     if not annotation.crowd:
         whole += region_area(annotation.region) - shared
     return shared / whole
-
-
-# One image --------------------------------------------------------------------------
 
 
 def match_detections(
@@ -172,9 +166,6 @@ def judge(
         elif match < 0 and not outside(region_area(detection.region)):
             verdicts.append((detection.score, False))
     return verdicts, int(np.count_nonzero(~ignored))
-
-
-# All images -------------------------------------------------------------------------
 
 
 def precision_curve(

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 FINE = 5  # lattice steps in one pixel, as in COCO's tools
 
 
-# Polygons ---------------------------------------------------------------------------
-
-
 def polygons_to_mask(
     polygons: Sequence[Sequence[float]], size: tuple[int, int]
 ) -> UInt8[np.ndarray, "height width"]:
@@ -98,9 +95,6 @@ def fine_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, i
         return fine_line(end, start)[::-1]
     slope = (v1 - v0) / max(u1 - u0, 1)
     return [(u0 + t, int(v0 + slope * t + 0.5)) for t in range(u1 - u0 + 1)]
-
-
-# Run lengths ------------------------------------------------------------------------
 
 
 def mask_to_rle(mask: Shaped[np.ndarray, "height width"]) -> list[int]:
@@ -170,9 +164,6 @@ def decompress_rle(text: str) -> list[int]:
     if shift:
         raise ValueError("a compressed RLE ends in the middle of a number")
     return counts
-
-
-# Targets and pasting ----------------------------------------------------------------
 
 
 def mask_targets(
