@@ -170,26 +170,28 @@ def test_a_larger_map_repeats_the_smaller_moved_by_a_stride(
     floor.assert_close(large[1:, :width], small + np.array([0, stride] * 2))
 
 
-# --- the pyramid (the reference alone has it in one call)
+# --- the pyramid
 
 
-def test_a_1024_image_has_261888_anchors() -> None:
+@every_floor
+def test_a_1024_image_has_261888_anchors(floor: Floor) -> None:
     """3 (256^2 + 128^2 + 64^2 + 32^2 + 16^2), the figure of the second seed."""
     strides = (4, 8, 16, 32, 64)
     grids = [(1024 // stride, 1024 // stride) for stride in strides]
-    levels = reference.pyramid_anchors(PAPER_SIZES, PAPER_RATIOS, strides, grids)
+    levels = floor.pyramid_anchors(PAPER_SIZES, PAPER_RATIOS, strides, grids)
     assert [len(level) for level in levels] == [196_608, 49_152, 12_288, 3_072, 768]
     assert sum(len(level) for level in levels) == 261_888
 
 
+@every_floor
 @given(ratios=ratios, grids=st.lists(grids, min_size=2, max_size=2))
 def test_each_level_has_its_own_size_and_stride(
-    ratios: list[float], grids: list[tuple[int, int]]
+    floor: Floor, ratios: list[float], grids: list[tuple[int, int]]
 ) -> None:
-    levels = reference.pyramid_anchors((8.0, 32.0), ratios, (4, 16), grids, True)
+    levels = floor.pyramid_anchors((8.0, 32.0), ratios, (4, 16), grids, True)
     for level, size, stride, grid in zip(levels, (8, 32), (4, 16), grids, strict=True):
-        cell = reference.cell_anchors([size], ratios, rounded=True)
-        assert np.array_equal(level, reference.grid_anchors(cell, stride, grid))
+        cell = floor.cell_anchors([size], ratios, True)
+        assert np.array_equal(level, floor.grid_anchors(cell, stride, grid))
 
 
 def test_a_level_without_a_stride_is_refused() -> None:
