@@ -10,11 +10,11 @@ Faults tried on the reference, and a test that caught each:
 - ties to the higher index; an unstable sort ->
   test_kept_boxes_come_by_falling_score_each_once
 - NaN scores first -> test_a_nan_score_is_the_worst_score
-- the kept in the order of their indices -> test_the_order_of_the_boxes_is_without_effect
+- the kept in index order -> test_the_order_of_the_boxes_is_without_effect
 - segments ignored; scores of another segment; results in index order ->
   test_each_segment_is_as_if_it_were_alone
-- segments taken for 0..2; the last one forgotten; indices within the segment returned ->
-  test_one_segment_is_plain_nms_and_segments_of_one_keep_all
+- segments taken for 0..2; the last one forgotten; places within the
+  segment returned -> test_one_segment_is_plain_nms_and_segments_of_one_keep_all
 - offsets instead of segments, in float32 ->
   test_segments_are_exact_where_float_offsets_are_not (alone)
 """
