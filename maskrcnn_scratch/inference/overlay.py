@@ -145,7 +145,7 @@ def paint_mask(
     cover = Image.fromarray(part.astype(np.uint8) * 255).resize(
         (part.shape[1] * scale, part.shape[0] * scale), Image.Resampling.BILINEAR
     )
-    rounded = cover.filter(ImageFilter.GaussianBlur(scale / 2 if scale > 1 else 0))
+    rounded = cover.filter(ImageFilter.GaussianBlur(scale / 4 if scale > 1 else 0))
     filled = rounded.point(lambda value: 255 if value >= 128 else 0)
     core = filled.filter(ImageFilter.MinFilter(5 if scale > 1 else 3))
     weight = Image.eval(filled, lambda value: round(value * FILL))
