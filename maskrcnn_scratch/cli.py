@@ -10,17 +10,26 @@ import sys
 
 import typer
 
+from maskrcnn_scratch.commands import data
+from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
+from maskrcnn_scratch.commands.runs import evaluate, predict, train
 
 app = typer.Typer(
     help="Mask R-CNN from scratch: learn it, verify it, train it.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (misalignment, doctor):
-    app.command()(command)
+app.command(rich_help_panel="Train and use")(train)
+app.command(rich_help_panel="Train and use")(evaluate)
+app.command(rich_help_panel="Train and use")(predict)
+app.add_typer(data.app, name="data", rich_help_panel="Train and use")
+app.command(rich_help_panel="Look inside")(anatomy)
+app.command(rich_help_panel="Look inside")(misalignment)
+app.command(rich_help_panel="This machine")(doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,6 +18,10 @@ def doctor(
     """Check Python, libraries, numba, GPU, disk and data; say what to do.
 
     Exits with 1 where a fault would stop training or evaluation.
+
+    \b
+    maskrcnn-scratch doctor
+    maskrcnn-scratch doctor --data nuclei
     """
     from rich.console import Console
     from rich.markup import escape

@@ -34,8 +34,13 @@ def misalignment(
 ) -> None:
     """Show where RoIPool, RoIWarp and RoIAlign read, and how far off that is.
 
-    A square object in a square image is followed through every step of each layer.
+    \b
+    A square object in a square image is followed through every step.
     Rows and columns do the same, so the tables show one axis.
+
+    \b
+    maskrcnn-scratch misalignment
+    maskrcnn-scratch misalignment --stride 16 --start 100 --figure steps.png
     """
     from rich.console import Console
 

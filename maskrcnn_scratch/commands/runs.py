@@ -1,0 +1,107 @@
+"""``maskrcnn-scratch train``, ``evaluate`` and ``predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GENERATED = ("shapes", "shapes-tiny")  # presets that come with their data
+
+Run = Annotated[Path, typer.Argument(help="A run's folder, or a model.safetensors.")]
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A preset, or a TOML file.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A COCO-format folder; the shapes presets need none."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/CONFIG if not given.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting."),
+    ] = None,
+) -> None:
+    """Train a model.
+
+    \b
+    Presets: balloon, coco-r50-fpn, nuclei, shapes, shapes-tiny.
+    Ctrl-C saves a checkpoint and stops; --resume goes on from there.
+
+    \b
+    maskrcnn-scratch train shapes-tiny
+    maskrcnn-scratch train nuclei --data nuclei --set train.iterations=500
+    maskrcnn-scratch train nuclei --data nuclei --resume
+    """
+    from maskrcnn_scratch.training import TrainingDiverged, load_config
+    from maskrcnn_scratch.training import train as train_run
+
+    checked = load_config(config, settings or [])
+    run = out or Path("runs") / Path(config).stem
+    if data is None:
+        data = generated_data(config, run.parent / "shapes-data")
+    try:
+        train_run(checked, data, run, resume)
+    except TrainingDiverged as error:
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt as stop:
+        print(stop)
+        raise typer.Exit(130) from None
+    print(f"the run is in {run}")
+
+
+def generated_data(config: str, folder: Path) -> Path:
+    """The images of a shapes preset; any other config needs images of its own."""
+    if config not in GENERATED:
+        raise ValueError(f"{config} needs --data DIR, a COCO-format folder")
+    from maskrcnn_scratch.data import write_shapes
+
+    print(f"no --data: writing generated shapes to {folder}")
+    return write_shapes(folder)
+
+
+def evaluate(
+    run: Run,
+    data: Annotated[Path, typer.Option(help="A COCO-format folder.")],
+    split: Annotated[str, typer.Option(help="Which of its splits.")] = "val",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write; RUN/evaluation if not given."),
+    ] = None,
+) -> None:
+    """Measure box and mask AP as COCO does, and draw what was found.
+
+    \b
+    maskrcnn-scratch evaluate runs/nuclei --data nuclei
+    """
+    from maskrcnn_scratch.inference import evaluate_run
+
+    target = out or (run if run.is_dir() else run.parent) / "evaluation"
+    evaluate_run(run, data, target, split)
+    print(f"results, figures, curves and pictures are in {target}")
+
+
+def predict(
+    run: Run,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out objects below this.")
+    ] = 0.5,
+) -> None:
+    """Find the objects in images: pictures, COCO results and a table.
+
+    \b
+    maskrcnn-scratch predict runs/nuclei photo.png folder --out found
+    """
+    from maskrcnn_scratch.inference import Predictor, predict_files
+
+    folder = predict_files(Predictor.load(run), images, out, score)
+    print(f"pictures, results.json and objects.csv are in {folder}")
