@@ -12,10 +12,18 @@ Faults tried -> the test that caught them:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_data_transforms import SWAP, assert_equal, one_person, samples
+from test_data_transforms import (
+    SWAP,
+    assert_equal,
+    empty_target,
+    one_person,
+    samples,
+)
 
 from maskrcnn_scratch.data import TrainTransform
 from maskrcnn_scratch.data.augment import jitter_colors
@@ -66,9 +74,31 @@ def test_one_generator_one_result(sample: Sample, seed: int) -> None:
     assert_equal(WILD(*in_range(sample), generator(seed)), first)
 
 
+def test_objects_lost_in_shrinking_are_dropped() -> None:
+    """A line one pixel wide falls between the pixels of an image a quarter as large."""
+    image, target = one_person()
+    line = torch.zeros_like(target.masks)
+    line[:, 0] = 1
+    small = TrainTransform(horizontal_flip=0, min_sizes=(2,))
+    assert len(small(image, replace(target, masks=line), generator(0))[1]) == 0
+    assert len(small(image, target, generator(0))[1]) == 1
+
+
+def test_crops_are_everywhere() -> None:
+    """Each of the 5 x 3 places of a 4-pixel square in 8 x 6 pixels is drawn."""
+    _, target = one_person()
+    places = torch.arange(48.0).reshape(6, 8).expand(3, 6, 8)
+    cutting = TrainTransform(horizontal_flip=0, min_sizes=(6,), crop=4)
+    corners = {
+        float(cutting(places, target, generator(seed))[0][0, 0, 0])
+        for seed in range(200)
+    }
+    assert corners == {8.0 * top + left for top in range(3) for left in range(5)}
+
+
 def test_generators_differ() -> None:
-    draws = {float(torch.rand((), generator=generator(1, e, i)))
-             for e in range(5) for i in range(5)}  # fmt: skip
+    seeds = [(1, epoch, index) for epoch in range(5) for index in range(5)]
+    draws = {float(torch.rand((), generator=generator(*seed))) for seed in seeds}
     assert len(draws) == 25
 
 
@@ -124,13 +154,9 @@ def test_no_jitter_is_the_same_color() -> None:
 def test_quarter_turns_show_all_eight() -> None:
     turning = TrainTransform(quarter_turns=True, vertical_flip=0.5, min_sizes=(2,))
     image = torch.arange(4.0).expand(3, 4).reshape(3, 2, 2)
-    _, target = one_person()
-    empty = target.select(torch.tensor([], dtype=torch.int64))
-    small = type(empty)(
-        1, empty.boxes, empty.labels, empty.masks[:, :2, :2], empty.crowd
-    )
+    nothing = empty_target(2, 2)
     seen = {
-        tuple(turning(image, small, generator(seed))[0][0].flatten().tolist())
+        tuple(turning(image, nothing, generator(seed))[0][0].flatten().tolist())
         for seed in range(60)
     }
     assert len(seen) == 8

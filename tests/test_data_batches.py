@@ -76,6 +76,8 @@ def test_epochs_and_seeds_differ() -> None:
     assert sampler.epoch(0) == sampler.epoch(0)
     assert sampler.epoch(0) != sampler.epoch(1)
     assert sampler.epoch(0) != other.epoch(0)
+    shown = [[index for _, index in batch] for batch in islice(sampler, 50)]
+    assert shown == sampler.epoch(0) + sampler.epoch(1)
 
 
 def test_nothing_to_batch_is_told() -> None:
@@ -108,11 +110,17 @@ def assert_same(one: Batch, other: Batch) -> None:
             assert torch.equal(getattr(a, field), getattr(b, field))
 
 
+def shown_ids(batches: list[Batch]) -> list[int]:
+    return [target.image_id for _, targets in batches for target in targets]
+
+
 def test_workers_change_nothing(dataset: CocoDataset) -> None:
     """Over two epochs, resumed in the middle too."""
     alone = list(islice(make_loader(dataset, 2, seed=5), 8))
     pair = list(islice(make_loader(dataset, 2, seed=5, workers=2), 8))
     resumed = list(islice(make_loader(dataset, 2, seed=5, start=3), 5))
+    other = list(islice(make_loader(dataset, 2, seed=6), 8))
+    assert shown_ids(alone) != shown_ids(other)
     for one, other in zip(alone, pair, strict=True):
         assert_same(one, other)
     for one, other in zip(alone[3:], resumed, strict=True):
@@ -125,8 +133,7 @@ def test_the_ordered_loader_shows_each_image_once(
 ) -> None:
     batches = list(make_ordered_loader(dataset, 3, workers=workers))
     assert [len(images) for images, _ in batches] == [3, 3, 1]
-    shown = [target.image_id for _, targets in batches for target in targets]
-    assert shown == [image["id"] for image in dataset.images]
+    assert shown_ids(batches) == [image["id"] for image in dataset.images]
 
 
 def test_collating_keeps_sizes(dataset: CocoDataset) -> None:

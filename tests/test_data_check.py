@@ -180,6 +180,22 @@ def test_corners_instead_of_sizes() -> None:
     assert "4 of 4 boxes" in str(next(f for f in found if f.kind == "xyxy-boxes"))
 
 
+def test_boxes_at_the_origin_are_no_corners() -> None:
+    """There, [x, y, width, height] is [x1, y1, x2, y2]."""
+    outline = [[0, 0, 20, 0, 20, 16, 0, 16]]
+    rows = [
+        annotation(n, bbox=[0, 0, 20, 16], segmentation=outline, area=320)
+        for n in (1, 2)
+    ]
+    assert list(check_contents(contents(annotations=rows), "origin.json")) == []
+
+
+def test_boxes_that_fit_neither_way_are_off() -> None:
+    rows = [annotation(1, bbox=[3, 5, 20, 19])]
+    [found] = check_contents(contents(annotations=rows), "off.json")
+    assert found.kind == "box-off-mask"
+
+
 def test_faults_of_image_files(tmp_path: Path) -> None:
     data = contents(
         images=[image(n) for n in range(1, 6)],

@@ -238,9 +238,10 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> N
 
 
 def test_the_cache_changes_nothing(tmp_path: Path) -> None:
-    folder = tiny_coco.write(tmp_path, tiny_coco.contents())
+    images = [tiny_coco.image(1), tiny_coco.image(2, 32, 24)]
+    folder = tiny_coco.write(tmp_path, tiny_coco.contents(images))
     plain, cached = jittered(folder), jittered(folder, cache=True)
-    for key in [(0, 0), (1, 0), (0, 0)]:
+    for key in [(0, 0), (1, 0), (0, 0), (0, 1), (0, 0), (1, 1)]:
         assert same(plain[key], cached[key])
     (folder / "train/1.png").unlink()
     assert same(cached[2, 0], cached[2, 0])
@@ -290,7 +291,7 @@ def test_real_folders_load(
         if len(target):
             # A polygon's tip, thinner than a pixel, leaves its mask some pixels short.
             apart = (boxes_around(target.masks) - target.boxes).abs()
-            assert apart.max() < 4
+            assert apart.max() < 6
             assert apart.median() < 1
     assert total == objects
 

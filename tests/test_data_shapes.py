@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,27 @@ def test_masks_do_not_overlap(seed: int, size: int) -> None:
     assert target.masks.sum((1, 2)).min() >= shapes.LEAST_PIXELS
     assert torch.equal(target.boxes, boxes_around(target.masks))
     assert 1 <= target.labels.min() <= target.labels.max() <= len(shapes.CLASS_NAMES)
+
+
+@given(seed=st.integers(0, 10**6))
+def test_masks_are_half_covered_pixels_and_half_visible(seed: int) -> None:
+    """Of each shape at least half is left, and no more than the shape."""
+    covers = []
+
+    def recorded(*args: Any) -> Any:
+        covers.append(shape_cover(*args))
+        return covers[-1]
+
+    shape_cover = shapes.shape_cover
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "shape_cover", recorded)
+        scene = shapes.draw_scene(128, np.random.default_rng(seed))
+    whole = [cover >= 0.5 for cover in covers]
+    for mask in scene.masks:
+        assert any(
+            not (mask & ~shape).any() and mask.sum() >= 0.5 * shape.sum()
+            for shape in whole
+        )
 
 
 def test_an_image_depends_on_its_number_alone() -> None:
