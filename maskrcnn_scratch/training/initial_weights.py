@@ -74,7 +74,7 @@ def read_state_dict(path: Path) -> Tensors:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "it ends too early").splitlines()[0]
         raise ValueError(f"{path} is no file of plain tensors: {reason}") from error
     if not isinstance(contents, dict) or not all(
         isinstance(value, Tensor) for value in contents.values()
