@@ -53,7 +53,7 @@ def smooth_l1(
     first piece and it is L1, as in Detectron2. A sum, because systems divide it by
     different counts. Raises ValueError for a negative beta.
     """
-    if beta < 0:
+    if not beta >= 0:
         raise ValueError(f"beta must be at least 0, not {beta}")
     loss, gradient = 0.0, np.zeros(x.shape)
     for place in np.ndindex(x.shape):

@@ -77,7 +77,14 @@ def sample(
     them positive. Where there are fewer positives, negatives take their places; where
     there are fewer negatives, the sample is smaller. Each is drawn without
     replacement, all candidates of a kind with equal chance. IGNORED is never drawn.
+
+    Raises ValueError for a negative count or a fraction outside [0, 1].
     """
+    if count < 0 or not 0 <= positive_fraction <= 1:
+        raise ValueError(
+            "count must be at least 0 and positive_fraction in [0, 1], "
+            f"not {count} and {positive_fraction}"
+        )
     positives = np.flatnonzero(matched >= 0)
     negatives = np.flatnonzero(matched == BACKGROUND)
     n_positive = min(int(count * positive_fraction), len(positives))
