@@ -12,6 +12,7 @@ import typer
 
 from maskrcnn_scratch.commands import data
 from maskrcnn_scratch.commands.anatomy import anatomy
+from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
 from maskrcnn_scratch.commands.runs import evaluate, predict, train
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(rich_help_panel="Train and use")(demo)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)

@@ -1,4 +1,4 @@
-"""``maskrcnn-scratch anatomy``: every tensor from image to masks, and the parameters."""
+"""``maskrcnn-scratch anatomy``: every tensor from image to masks."""
 
 from __future__ import annotations
 
