@@ -1,0 +1,60 @@
+# make demo   trains a small Mask R-CNN and shows what it finds
+# make test   runs the tests
+# Both make .venv first, where it is missing, and use it again later.
+#
+# Another Python: make PYTHON=/path/to/python3.12 test.  Slow tests left out:
+# make PYTEST_ARGS='-m "not slow"' test.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+WORKERS ?= 2
+
+# The first of these that is new enough.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+  $(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $(p))) python3)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lowest clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Train on generated shapes and show what is found
+	$(BIN)/maskrcnn-scratch demo --out demo
+
+# Each test process computes with one thread: there are as many processes as cores.
+test: $(VENV)/installed-dev ## Run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: $(VENV)/installed-dev ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+lowest: .venv-lowest/installed ## Run the quick tests with the oldest libraries allowed
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n $(WORKERS) -m "not slow"
+
+clean: ## Remove the environments and caches, but no results
+	rm -rf $(VENV) .venv-lowest build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# The files named "installed" say when an environment was last brought up to date.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11" \
+	  " or newer is needed, not " + sys.version.split()[0] + ": make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,tensorboard]"
+	touch $@
+
+.venv-lowest/installed: pyproject.toml .ci/lower_bounds.py
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) .ci/lower_bounds.py dev tensorboard > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install -c .venv-lowest/lowest.txt -e ".[dev,tensorboard]"
+	touch $@
