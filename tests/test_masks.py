@@ -278,6 +278,20 @@ def test_targets_are_shares_and_the_threshold_is_one_half(
 
 
 @given(masks_and_boxes(), st.integers(1, 4))
+def test_each_box_reads_its_own_mask(
+    data: tuple[Array, Array, Array], size: int
+) -> None:
+    """All at once or one by one."""
+    masks, boxes, index = data
+    masks = np.concatenate([masks, 1 - masks])  # at least two, that differ
+    index = index + len(masks) // 2
+    together = mask_targets(masks, boxes, index, size)
+    for target, box, which in zip(together, boxes, index, strict=True):
+        alone = mask_targets(masks[[which]], box[None], np.array([0]), size)
+        np.testing.assert_array_equal(target, alone[0])
+
+
+@given(masks_and_boxes(), st.integers(1, 4))
 def test_targets_flip_and_turn_with_the_image(
     data: tuple[Array, Array, Array], size: int
 ) -> None:
@@ -330,6 +344,9 @@ def test_targets_by_hand() -> None:
     np.testing.assert_allclose(soft, [[0.75, 0], [0, 1]])
     hard = mask_targets(mask.astype(np.uint8), box, first, 2, "threshold")[0]
     np.testing.assert_array_equal(hard, [[1, 0], [0, 1]])
+    line = np.array([[[1, 0, 0, 1, 0, 1]]], np.uint8)
+    thirds = mask_targets(line, np.array([[0.0, 0, 6, 1]]), first, 2)[0]
+    np.testing.assert_allclose(thirds, [[1 / 3, 2 / 3]] * 2)
     with pytest.raises(ValueError, match="rule is 'hard'"):
         mask_targets(mask, box, first, 2, "hard")
 
