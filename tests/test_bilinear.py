@@ -2,7 +2,7 @@
 
 Faults tried -> the tests that caught them:
 
-- 0 beyond the cells' centres, [0, size]: the border rule, no value beyond the neighbours
+- 0 already below 0, not below -1: the border rule, no value beyond the neighbours
 - 0 from size - 1 on: the border rule, a map of one cell
 - 0 at size itself (< for <=): the border rule
 - NaN let in (c < -1 or c > size): nan and infinity are outside
