@@ -6,6 +6,8 @@ Faults tried -> the test that caught them:
 - the same order every epoch -> test_epochs_and_seeds_differ
 - landscape and portrait mixed -> test_batches_are_of_one_kind_but_the_last
 - keys without the epoch -> test_starting_later_is_skipping
+- loaders without a generator of their own
+  -> test_loading_leaves_the_global_generator_alone
 - augmentation from the worker's own random state -> test_workers_change_nothing
 """
 
@@ -134,6 +136,16 @@ def test_the_ordered_loader_shows_each_image_once(
     batches = list(make_ordered_loader(dataset, 3, workers=workers))
     assert [len(images) for images, _ in batches] == [3, 3, 1]
     assert shown_ids(batches) == [image["id"] for image in dataset.images]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_the_global_generator_alone(
+    dataset: CocoDataset, workers: int
+) -> None:
+    before = torch.get_rng_state()
+    next(iter(make_loader(dataset, 2, workers=workers)))
+    next(iter(make_ordered_loader(dataset, 2, workers=workers)))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_collating_keeps_sizes(dataset: CocoDataset) -> None:

@@ -20,7 +20,7 @@ import tiny_coco
 from PIL import Image
 from tiny_coco import annotation, contents, image
 
-from maskrcnn_scratch.data import Finding, check_dataset, report
+from maskrcnn_scratch.data import CocoDataset, Finding, check_dataset, report
 from maskrcnn_scratch.data.check_contents import check_contents
 from maskrcnn_scratch.data.findings import KINDS
 from maskrcnn_scratch.data.images import EXIF_ORIENTATION
@@ -221,22 +221,33 @@ def test_faults_of_image_files(tmp_path: Path) -> None:
         assert f"{number}.png" in found[f"image {number}"].message
 
 
-def test_turned_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stored", "annotated", "orientation", "kind"),
+    [
+        ((32, 24), (24, 32), 6, "turned-image"),
+        ((24, 32), (24, 32), 6, "unturned-image"),
+        ((24, 32), (24, 32), 3, "turned-image"),  # half a turn keeps the size
+        ((24, 24), (24, 24), 6, "turned-image"),
+    ],
+)
+def test_turned_images(
+    tmp_path: Path,
+    stored: tuple[int, int],
+    annotated: tuple[int, int],
+    orientation: int,
+    kind: str,
+) -> None:
+    """Sizes are (height, width). The note says what CocoDataset does."""
     exif = Image.Exif()
-    exif[EXIF_ORIENTATION] = 6
-    data = contents(
-        images=[image(1, 24, 32), image(2, 24, 32)],
-        annotations=[annotation(1), annotation(2, image_id=2)],
-    )
-    folder = tiny_coco.write(tmp_path, data)
-    Image.new("L", (24, 32)).save(folder / "train/1.png", exif=exif)
-    Image.new("L", (32, 24)).save(folder / "train/2.png", exif=exif)
-    found = check_dataset(folder)
-    kinds = [(f.item, f.kind, f.severity) for f in found]
-    assert kinds == [
-        ("image 1", "turned-image", "note"),
-        ("image 2", "unturned-image", "note"),
-    ]
+    exif[EXIF_ORIENTATION] = orientation
+    folder = tiny_coco.write(tmp_path, contents(images=[image(1, *annotated)]))
+    pixels = np.arange(stored[0] * stored[1]).reshape(stored) % 251
+    Image.fromarray(pixels.astype(np.uint8)).save(folder / "train/1.png", exif=exif)
+    [found] = check_dataset(folder)
+    assert (found.item, found.kind, found.severity) == ("image 1", kind, "note")
+    read = CocoDataset(folder, "train")[0][0][0] * 255
+    untouched = read.shape == stored and np.allclose(read, pixels % 251)
+    assert untouched == (kind == "unturned-image")
 
 
 def test_no_image_is_there(tmp_path: Path) -> None:

@@ -70,6 +70,10 @@ def test_masks_are_half_covered_pixels_and_half_visible(seed: int) -> None:
         )
 
 
+def test_small_images_hold_something_too() -> None:
+    assert min(len(target) for _, target in generate_shapes(300, size=32)) == 1
+
+
 def test_an_image_depends_on_its_number_alone() -> None:
     few, many = generate_shapes(2, seed=4), generate_shapes(5, seed=4)
     for (image, target), (same, again) in zip(few, many[:2], strict=True):

@@ -102,6 +102,9 @@ def make_loader(
         ),
         collate_fn=collate,
         num_workers=workers,
+        # Its own, or it would draw from the global one whenever it starts, and a
+        # resumed run would go on with other random numbers.
+        generator=torch.Generator(),
     )
 
 
@@ -110,5 +113,9 @@ def make_ordered_loader(
 ) -> DataLoader[Sample]:
     """Every image once, in the dataset's order: for evaluation."""
     return DataLoader(
-        dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers
+        dataset,
+        batch_size=batch_size,
+        collate_fn=collate,
+        num_workers=workers,
+        generator=torch.Generator(),
     )

@@ -134,7 +134,7 @@ class CocoDataset(Dataset[Sample]):
 def generator(*seeds: int) -> torch.Generator:
     """A generator of its own for each tuple of whole numbers."""
     state = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]) >> 1)
+    return torch.Generator().manual_seed(int(state[0]))
 
 
 def accept(contents: Json, path: Path) -> None:

@@ -36,11 +36,11 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "bad-annotation-id": ("error", "Give each annotation a whole number 'id'"),
     "duplicate-annotation-id": (
         "error",
-        "Number the annotations through: evaluation keeps one of each id only",
+        "Number the annotations through: pycocotools keeps one of each id only",
     ),
     "zero-annotation-id": (
         "warning",
-        "Number annotations from 1: COCO's evaluation takes 0 for 'not matched'",
+        "Number annotations from 1: pycocotools takes 0 for 'not matched'",
     ),
     "unknown-image": ("error", "Correct the image_id or list that image"),
     "unknown-category": ("error", "Correct the category_id or list that category"),

@@ -75,8 +75,10 @@ def draw_scene(size: int, rng: np.random.Generator) -> Scene:
     areas: list[int] = []
     labels: list[int] = []
     wanted = int(rng.integers(1, MOST_OBJECTS + 1))
-    # Places that would hide an earlier shape too far are given up after some tries.
-    for _ in range(10 * wanted):
+    tries = 0
+    # Where there is no place left that would not hide too much, fewer must do.
+    while len(masks) < wanted and (tries < 10 * wanted or not masks):
+        tries += 1
         label = int(rng.integers(len(CLASS_NAMES)))
         cover = shape_cover(label, size, rng)
         mask = cover >= 0.5
@@ -88,8 +90,6 @@ def draw_scene(size: int, rng: np.random.Generator) -> Scene:
         masks = [*visible, mask]
         areas.append(int(mask.sum()))
         labels.append(label + 1)
-        if len(masks) == wanted:
-            break
     canvas += rng.normal(0, PIXEL_NOISE, canvas.shape)
     pixels = (canvas.clip(0, 1) * 255).round().astype(np.uint8)
     return Scene(pixels, np.stack(masks), labels)
@@ -118,7 +118,7 @@ def contrasting_color(
 def texture(
     size: int, color: Float[np.ndarray, " 3"], rng: np.random.Generator
 ) -> Float[np.ndarray, "size size 3"]:
-    """The colour, shaded in smooth patches or stripes."""
+    """The colour, shaded in stripes and smooth patches."""
     across = np.arange(size) / size
     angle, waves, phase = rng.uniform(0, math.tau), rng.uniform(2, 12), rng.uniform()
     ramp = across * math.cos(angle) + across[:, None] * math.sin(angle)
