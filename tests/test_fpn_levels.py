@@ -8,7 +8,7 @@ Faults tried on the reference, and a test that caught each:
 - the width, the longer side or the mean side for sqrt(w h) ->
   test_a_level_begins_at_the_area_of_112_224_and_448_pixels
 - x2 and y2 for w and h -> test_only_the_area_matters (alone)
-- towards zero instead of down -> test_doubling_the_sides_raises_the_level_by_one (alone)
+- towards zero for down -> test_doubling_the_sides_raises_the_level_by_one (alone)
 - clamped before rounding, or on one side only -> test_the_level_is_clamped_last
 - k0 or the canonical size not looked at -> test_other_pyramids (alone)
 - w h > 0 passes an inverted box; NaN passes -> test_a_box_without_area_goes_to_...
