@@ -45,7 +45,7 @@ def with_gradient(loss: Function) -> Function:
         x = to_tensor(x).requires_grad_()
         value = loss(x, *map(to_tensor, args))
         (gradient,) = torch.autograd.grad(value, x)
-        return float(value), to_array(gradient)
+        return float(value.detach()), to_array(gradient)
 
     return loss_and_gradient
 
