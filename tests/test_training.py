@@ -524,7 +524,7 @@ def test_tensorboard_missing_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ModuleNotFoundError, match=r"maskrcnn-scratch\[tensorboard\]"):
+    with pytest.raises(ConfigError, match=r"maskrcnn-scratch\[tensorboard\]"):
         MetricsLog(tmp_path / "metrics.jsonl", tensorboard=True)
     assert list(tmp_path.iterdir()) == []
 

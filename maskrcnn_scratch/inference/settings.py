@@ -15,3 +15,15 @@ class PredictSettings:
     """Bound on the longer side."""
     mask_threshold: float = 0.5
     """A pixel belongs to the object from this probability on."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and thresholds that no image can have, by name."""
+        if not 1 <= self.min_size <= self.max_size:
+            raise ValueError(
+                f"min_size is {self.min_size} and max_size {self.max_size}; expected"
+                " 1 or more, and the first not above the second"
+            )
+        if not 0 < self.mask_threshold < 1:
+            raise ValueError(
+                f"mask_threshold is {self.mask_threshold}; expected between 0 and 1"
+            )

@@ -59,9 +59,13 @@ class TrainConfig(Section):
     initial_weights: str | None = None
     """A model.safetensors of ours, or a ResNet's .pth with torchvision's names."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """The paper's SGD with momentum, or AdamW (Loshchilov and Hutter 2019), which gets
+    further in a short training from random weights."""
     learning_rate: NotNegative = 0.02
     """For this batch size; with a batch n times smaller, take it n times smaller."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD."""
     weight_decay: NotNegative = 1e-4
     """On every parameter, as in the paper."""
     warmup_iterations: Annotated[int, Field(ge=0)] = 500
@@ -152,7 +156,9 @@ def explain(error: ValidationError) -> str:
         return f"unknown setting {key}; the nearest is {nearest(key, setting_names())}"
     if first["type"] == "missing":
         return f"{key} has too few values: {json.dumps(first['input'])}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if first["type"] == "value_error":
+        return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    message = first["msg"].removeprefix("Input ")
     if not isinstance(first["input"], dict):
         message += f", not {json.dumps(first['input'])}"
     return f"{key} {message}"

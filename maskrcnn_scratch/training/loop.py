@@ -22,10 +22,15 @@ class TrainingDiverged(RuntimeError):
     """A loss or the gradient is no finite number any more."""
 
 
-def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.SGD:
-    """SGD with momentum, as in the paper; weight decay on every parameter."""
+def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that the config names; weight decay on every parameter."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(
+            trained, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
     return torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        trained,
         lr=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
@@ -80,7 +85,7 @@ def fit(
 def seed_all(seed: int, iteration: int) -> None:
     """Start torch's random numbers afresh, on every device."""
     mixed = np.random.SeedSequence((seed, iteration)).generate_state(1, np.uint64)
-    torch.manual_seed(int(mixed[0]) >> 1)
+    torch.manual_seed(int(mixed[0]))
 
 
 def check_finite(
@@ -97,6 +102,6 @@ def check_finite(
                 f"{name} is {value} in iteration {iteration}, images {ids}. Lower"
                 f" train.learning_rate ({config.learning_rate} for batches of"
                 f" {config.batch_size}), lengthen train.warmup_iterations"
-                f" ({config.warmup_iterations}) or set train.clip_norm; and check the"
-                " annotations of these images"
+                f" ({config.warmup_iterations}) or set train.clip_norm; and look for"
+                " faults in the data with: maskrcnn-scratch data check"
             )

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from maskrcnn_scratch.files import replacing_file
+from maskrcnn_scratch.training.config import ConfigError
 
 Row = dict[str, float]
 
@@ -60,7 +61,7 @@ def open_tensorboard(folder: Path, iteration: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise ConfigError(
             "train.tensorboard needs TensorBoard, which is not installed:"
             " pip install 'maskrcnn-scratch[tensorboard]'"
         ) from error

@@ -159,8 +159,9 @@ def open_dataset(config: RunConfig, data_dir: str | Path) -> CocoDataset:
         seed=config.train.seed,
         cache=config.data.cache,
     )
+    transform = config.data.transform
     dataset.transform = replace(
-        config.data.transform, keypoint_swap=dataset.keypoint_swap
+        transform, keypoint_swap=transform.keypoint_swap or dataset.keypoint_swap
     )
     return dataset
 
