@@ -22,10 +22,11 @@ from maskrcnn_scratch.structures import Target
 CLASS_NAMES = ("rectangle", "ellipse", "triangle", "star")
 
 MOST_OBJECTS = 6
-SMALLEST, LARGEST = 0.08, 0.26  # a shape's mean radius, as a part of the image's side
+SMALLEST, LARGEST = 0.1, 0.22  # a shape's mean radius, as a part of the image's side
+LARGEST_TURN = 0.3  # radians, either way
 LEAST_VISIBLE = 0.5  # of a shape's pixels, whatever covers it
 LEAST_PIXELS = 30  # visible
-LEAST_CONTRAST = 0.25  # between a shape's colour and the background's, RGB in 0..1
+LEAST_CONTRAST = 0.3  # between a shape's colour and the background's, RGB in 0..1
 PIXEL_NOISE = 0.03  # standard deviation
 TIP = 1.3  # radius of triangles' and stars' tips, where a disc has 1
 FARTHEST = TIP  # of any shape's outline from its centre
@@ -124,7 +125,7 @@ def texture(
     ramp = across * math.cos(angle) + across[:, None] * math.sin(angle)
     stripes = np.sin(math.tau * (waves * ramp + phase))
     patches = smooth_noise(size, int(rng.integers(3, 9)), rng)
-    shade = rng.uniform(0, 0.12) * stripes + rng.uniform(0.05, 0.15) * patches
+    shade = rng.uniform(0, 0.08) * stripes + rng.uniform(0.03, 0.1) * patches
     return color + shade[:, :, None]
 
 
@@ -147,8 +148,8 @@ def shape_cover(
 ) -> Float[np.ndarray, "size size"]:
     """How much of each pixel a random shape of this class covers, 0 to 1."""
     radius = size * math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST)))
-    stretch = math.exp(rng.uniform(-0.35, 0.35))
-    angle = rng.uniform(0, math.tau)
+    stretch = math.exp(rng.uniform(-0.25, 0.25))
+    angle = rng.uniform(-LARGEST_TURN, LARGEST_TURN)
     center_x, center_y = rng.uniform(0.08 * size, 0.92 * size, 2)
     # Only pixels within reach of the shape are looked at.
     reach = radius * FARTHEST * max(stretch, 1 / stretch)
