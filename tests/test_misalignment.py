@@ -99,6 +99,7 @@ def test_whole_strides_change_nothing_but_the_place(
     for name, steps in here.layers.items():
         assert np.allclose(there.layers[name].shift, steps.shift)
         assert there.layers[name].lost == steps.lost
+        assert there.layers[name].roi == there.roi
 
 
 @given(STRIDES, BINS, st.integers(1, 6), st.integers(0, 5))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -144,13 +145,13 @@ def entry(part: str, tensor: str, value: Tensor, note: str = "") -> Entry:
 
 
 @contextmanager
-def recorded(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def recorded(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Any]]:
     """What each of the layers puts out inside the block, by name."""
-    outputs: dict[str, Tensor] = {}
+    outputs: dict[str, Any] = {}
     with ExitStack() as hooks:
         for name, layer in layers.items():
 
-            def keep(_: nn.Module, __: object, out: Tensor, name: str = name) -> None:
+            def keep(_: nn.Module, __: object, out: Any, name: str = name) -> None:
                 outputs[name] = out
 
             hooks.callback(layer.register_forward_hook(keep).remove)
