@@ -1,7 +1,23 @@
 """Laws of matching candidates (anchors, RoIs) to ground truth, and of sampling them.
 
 Faults tried on the reference, and a test that caught each:
-MUTANTS
+- > for >= at either threshold; ignored candidates made background ->
+  test_thresholds_are_inclusive_above_and_exclusive_below
+- ties to the last box -> test_of_tied_boxes_the_first_is_taken
+- low-quality matches always, never, only of the first tied candidate, only above
+  ``low``, only among negatives, or of boxes without overlap (torchvision) ->
+  test_low_quality_matches_by_hand,
+  test_low_quality_adds_the_best_candidates_of_every_box_and_no_others
+- a best candidate goes to the box it is the best for ->
+  test_the_best_candidate_of_a_box_keeps_its_own_box
+- no ground truth matches box 0 -> test_without_ground_truth_everything_is_background
+- argmax takes a NaN for the greatest -> test_a_nan_is_less_than_any_number
+- matched > 0 for >= 0 -> test_samples_are_of_their_kind_distinct_and_ascending
+- ignored ones drawn; rounding up; positives fill up; negatives do not; negatives in
+  fixed proportion -> test_how_many_are_drawn
+- drawn with replacement -> test_samples_are_of_their_kind_distinct_and_ascending
+- the first ones taken -> test_each_candidate_has_the_same_chance (alone)
+- a generator of its own -> test_equal_seeds_draw_equal_samples
 """
 
 from __future__ import annotations
