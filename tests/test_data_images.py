@@ -6,6 +6,8 @@ Faults tried -> the test that caught them:
 - palette indices taken for grey -> test_palette_colors_are_looked_up
 - EXIF note always followed, or never -> test_exif_is_followed_unless_the_size_forbids
 - channels reversed -> test_modes_that_hold_red
+- SyntaxError, which Pillow raises for some PNG files, let through
+  -> test_damaged_files_are_named
 - height and width exchanged in the size check -> test_another_size_names_both
 """
 
@@ -116,6 +118,34 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str, kept: float) -> 
     path.write_bytes(whole[: int(kept * len(whole)) if kept == 0.5 else int(kept)])
     with pytest.raises(ValueError, match=rf"cannot read the image .*cut\.{suffix}"):
         read_image(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of EXIF data and sizes
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    """Whatever bytes a PNG file holds, it is read or refused by name."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged.png"
+    Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(path)
+    whole = bytearray(path.read_bytes())
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 200), 3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        message = refusal(path)
+        assert not message or "damaged.png" in message
+        refused += bool(message)
+    assert refused > 400
+
+
+def refusal(path: Path) -> str:
+    """What is said of a file that cannot be read, empty for one that can."""
+    try:
+        read_image(path)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
