@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def train(
     except TrainingDiverged as error:
         raise ValueError(str(error)) from error
     except KeyboardInterrupt as stop:
-        print(stop)
+        print(stop, file=sys.stderr)
         raise typer.Exit(130) from None
     print(f"the run is in {run}")
 
