@@ -90,40 +90,54 @@ def paste(
     stop: int,
     out: Array,
 ) -> None:
-    """``paste_masks`` for the boxes start..stop."""
+    """``paste_masks`` for the boxes start..stop.
+
+    A ring of zeros around a map makes it fade beyond its outer cells.
+    """
     _, height, width = out.shape
     m = probabilities.shape[1]
-    line = np.empty(m)
+    ringed = np.zeros((m + 2, m + 2))
+    line = np.empty(m + 2)
     for n in range(start, stop):
         x1, y1, x2, y2 = boxes[n]
         if not (x2 > x1 and y2 > y1):
             continue
-        top, bottom = pixels_reached(y1, y2, m, height)
-        left, right = pixels_reached(x1, x2, m, width)
-        for i in range(top, bottom):
-            y = (i + 0.5 - y1) / (y2 - y1) * m - 0.5
-            low = math.floor(y)
-            for k in range(m):
-                line[k] = 0.0
-                if 0 <= low < m:
-                    line[k] += (low + 1 - y) * probabilities[n, low, k]
-                if 0 <= low + 1 < m:
-                    line[k] += (y - low) * probabilities[n, low + 1, k]
-            for j in range(left, right):
-                x = (j + 0.5 - x1) / (x2 - x1) * m - 0.5
-                low_x = math.floor(x)
-                value = 0.0
-                if 0 <= low_x < m:
-                    value += (low_x + 1 - x) * line[low_x]
-                if 0 <= low_x + 1 < m:
-                    value += (x - low_x) * line[low_x + 1]
-                out[n, i, j] = value >= threshold
+        ringed[1:-1, 1:-1] = probabilities[n]
+        top, rows, y_weight = pixel_reads(y1, y2, m, height)
+        left, columns, x_weight = pixel_reads(x1, x2, m, width)
+        for i in range(len(rows)):
+            upper, lower, weight = ringed[rows[i]], ringed[rows[i] + 1], y_weight[i]
+            for k in range(m + 2):
+                line[k] = (1 - weight) * upper[k] + weight * lower[k]
+            pixels = out[n, top + i][left:]
+            for j in range(len(columns)):
+                before, after = line[columns[j]], line[columns[j] + 1]
+                value = (1 - x_weight[j]) * before + x_weight[j] * after
+                pixels[j] = value >= threshold
 
 
 @compiled
-def pixels_reached(start: float, end: float, m: int, length: int) -> tuple[int, int]:
-    """The pixels of an axis that a map of m cells reaches: half a cell past its box."""
-    margin = (end - start) / m / 2
-    first = min(max(math.floor(start - margin), 0.0), length)
-    stop = min(max(math.ceil(end + margin), 0.0), length)
-    return int(first), int(stop)
+def pixel_reads(
+    start: float, end: float, m: int, length: int
+) -> tuple[int, Array, Array]:
+    """The pixels of an axis that a ringed map of m cells over start..end reaches.
+
+    Returns (first pixel, low, weight): each pixel's centre lies between the cells low
+    and low + 1 of the m + 2 cells, ``weight`` of the way.
+    """
+    margin = (end - start) / m
+    first = int(min(max(math.floor(start - margin), 0.0), length))
+    stop = int(min(max(math.ceil(end + margin), 0.0), length))
+    low = np.empty(stop - first, np.int64)
+    weight = np.empty(stop - first)
+    count, begin = 0, first
+    for pixel in range(first, stop):
+        c = (pixel + 0.5 - start) / (end - start) * m + 0.5
+        if not 0 <= c < m + 1:
+            continue
+        if count == 0:
+            begin = pixel
+        low[count] = int(c)
+        weight[count] = c - low[count]
+        count += 1
+    return begin, low[:count], weight[:count]

@@ -43,17 +43,40 @@ def segmented_nms(
 def suppress(
     sides: Array, start: int, stop: int, iou_threshold: float, survives: Array
 ) -> None:
-    """Greedy NMS of the boxes start..stop, best first; clears ``survives``."""
-    x1, y1, x2, y2 = sides
+    """Greedy NMS of the boxes start..stop, best first; clears ``survives``.
+
+    One box is compared with all that follow, the dropped ones too: without a branch,
+    the loop runs on several boxes at once. An IoU of NaN drops nothing.
+    """
     for i in range(start, stop):
         if not survives[i]:
             continue
-        area_i = max(x2[i] - x1[i], 0.0) * max(y2[i] - y1[i], 0.0)
-        for j in range(i + 1, stop):
-            width = min(x2[i], x2[j]) - max(x1[i], x1[j])
-            height = min(y2[i], y2[j]) - max(y1[i], y1[j])
-            shared = max(width, 0.0) * max(height, 0.0)
-            area_j = max(x2[j] - x1[j], 0.0) * max(y2[j] - y1[j], 0.0)
-            union = area_i + area_j - shared
-            if shared > 0 and shared / union > iou_threshold:
-                survives[j] = False
+        x1, y1, x2, y2 = sides[0, i], sides[1, i], sides[2, i], sides[3, i]
+        area = positive(x2 - x1) * positive(y2 - y1)
+        left, top = sides[0][i + 1 : stop], sides[1][i + 1 : stop]
+        right, bottom = sides[2][i + 1 : stop], sides[3][i + 1 : stop]
+        later = survives[i + 1 : stop]
+        for j in range(len(later)):
+            width = smaller(x2, right[j]) - larger(x1, left[j])
+            height = smaller(y2, bottom[j]) - larger(y1, top[j])
+            shared = positive(width) * positive(height)
+            other = positive(right[j] - left[j]) * positive(bottom[j] - top[j])
+            later[j] &= not shared / (area + other - shared) > iou_threshold
+
+
+@compiled
+def positive(x: float) -> float:
+    """x, but at least 0; a NaN stays one."""
+    return 0.0 if x < 0 else x
+
+
+@compiled
+def smaller(a: float, b: float) -> float:
+    """The minimum, as one instruction: Python's ``min`` takes care of NaN."""
+    return a if a < b else b
+
+
+@compiled
+def larger(a: float, b: float) -> float:
+    """The maximum, likewise."""
+    return a if a > b else b

@@ -5,25 +5,23 @@ float64; coordinates and weights are float64. Features are a list of maps, one a
 each (images, height, width, channels); RoIs (n, 5) = (image index, x1, y1, x2, y2) in
 image pixels, each with the index of its level.
 
-The mean goes through the separable weights of ``taps``: rows are combined first, into
-one line of the columns that the RoI reads, then columns. The backward pass is the
-transpose; its threads own blocks of channels, so no two write to one place and every
-sum is taken in the order of the RoIs: the result does not depend on the threads.
+Forward, each thread takes some of the RoIs. Backward, each takes some rows of the
+gradient, so no two write to one place, and every sum is taken in the order of the RoIs:
+the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
-from maskrcnn_scratch.cpu import roi_max, threads
-from maskrcnn_scratch.cpu.compiled import Array, compiled
-from maskrcnn_scratch.cpu.taps import axis_taps, number_cells
-
-SMALLEST_CHANNEL_BLOCK = 16  # a cache line of float32
-PARTS_PER_THREAD = 4  # RoIs differ in size: more parts than threads even that out
+from maskrcnn_scratch.cpu import threads
+from maskrcnn_scratch.cpu.compiled import Array
+from maskrcnn_scratch.cpu.roi_max import max_backward, max_forward
+from maskrcnn_scratch.cpu.roi_mean import mean_backward, mean_forward
 
 
 def roi_align(
@@ -94,12 +92,12 @@ def read_spans(
     shape = (len(rois), *output_size, features[0].shape[3])
     out = np.empty(shape, features[0].dtype)
     images = rois[:, 0].astype(np.int64)
-    kernel = mean_forward if mode == "mean" else roi_max.max_forward
+    kernel = mean_forward if mode == "mean" else max_forward
     tasks = []
     for level, feature in enumerate(features):
         own = np.flatnonzero(levels == level)
-        for start, stop in threads.parts(len(own), PARTS_PER_THREAD * workers):
-            part = own[start:stop]
+        for worker in range(min(workers, len(own))):  # every workers-th RoI each
+            part = np.ascontiguousarray(own[worker::workers])
             tasks.append(
                 partial(kernel, feature, part, images, spans, sampling_ratio, out)
             )
@@ -123,104 +121,41 @@ def read_spans_backward(
     tasks = []
     for level, d_feature in enumerate(d_features):
         own = np.flatnonzero(levels == level)
-        blocks = threads.parts(grad.shape[3], workers, SMALLEST_CHANNEL_BLOCK)
-        for block in blocks if len(own) else []:
-            shared = (own, images, spans, sampling_ratio, *block, d_feature)
+        image_count, height = d_feature.shape[:2]
+        first, stop = rows_read(spans[own], height) + images[own] * height
+        borders = even_shares(first, stop, image_count * height, workers)
+        for top, bottom in pairwise(borders):
+            chosen = own[(first < bottom) & (stop > top)]
+            if len(chosen) == 0:
+                continue
+            shared = (chosen, images, spans, sampling_ratio, top, bottom, d_feature)
             if features is None:
                 tasks.append(partial(mean_backward, grad, *shared))
             else:
                 feature = features[level]
-                tasks.append(partial(roi_max.max_backward, grad, feature, *shared))
+                tasks.append(partial(max_backward, grad, feature, *shared))
     threads.run(tasks, workers)
     return d_features
 
 
-@compiled
-def mean_forward(
-    features: Array,
-    chosen: Array,
-    images: Array,
-    spans: Array,
-    sampling_ratio: int,
-    out: Array,
-) -> None:
-    """The mean for the RoIs ``chosen``, written to their places in ``out``."""
-    _, height, width, channels = features.shape
-    _, out_h, out_w, _ = out.shape
-    slot_of = np.full(width, -1, np.int64)
-    line = np.empty((min(width, 64), channels), out.dtype)
-    for r in chosen:
-        y, h, x, w = spans[r]
-        y_first, rows, y_weight = axis_taps(y, h, out_h, sampling_ratio, height)
-        x_first, x_cell, x_weight = axis_taps(x, w, out_w, sampling_ratio, width)
-        columns, slots = number_cells(x_cell, slot_of)
-        if len(columns) > len(line):
-            line = np.empty((len(columns), channels), out.dtype)
-        image = features[images[r]]
-        for i in range(out_h):
-            first, stop = y_first[i], y_first[i + 1]
-            for k in range(len(columns)):
-                weighted_sum(
-                    line[k],
-                    image[:, columns[k]],
-                    rows[first:stop],
-                    y_weight[first:stop],
-                )
-            for j in range(out_w):
-                first, stop = x_first[j], x_first[j + 1]
-                weighted_sum(
-                    out[r, i, j], line, slots[first:stop], x_weight[first:stop]
-                )
+def rows_read(spans: Array, height: int) -> Array:
+    """The rows (first, stop) of a map that each RoI may read: (2, n) integers."""
+    start, end = spans[:, 0], spans[:, 0] + spans[:, 1]
+    low, high = np.floor(np.minimum(start, end)), np.floor(np.maximum(start, end)) + 1
+    placed = np.isfinite(low) & np.isfinite(high)  # others read nothing
+    rows: Array = np.where(placed, [low, high], 0).clip(0, height - 1).astype(np.int64)
+    rows[1] += 1
+    return rows
 
 
-@compiled
-def weighted_sum(out: Array, vectors: Array, index: Array, weight: Array) -> None:
-    """out = sum_t weight[t] vectors[index[t]], over channels."""
-    out[:] = 0
-    for t in range(len(index)):
-        w = out.dtype.type(weight[t])
-        vector = vectors[index[t]]
-        for c in range(len(out)):
-            out[c] += w * vector[c]
+def even_shares(first: Array, stop: Array, rows: int, shares: int) -> list[int]:
+    """Borders that cut ``rows`` rows into shares of about equal work.
 
-
-@compiled
-def mean_backward(
-    grad: Array,
-    chosen: Array,
-    images: Array,
-    spans: Array,
-    sampling_ratio: int,
-    low: int,
-    high: int,
-    d_features: Array,
-) -> None:
-    """Add the gradients of the RoIs ``chosen`` to channels low..high."""
-    _, height, width, _ = d_features.shape
-    _, out_h, out_w, _ = grad.shape
-    slot_of = np.full(width, -1, np.int64)
-    for r in chosen:
-        y, h, x, w = spans[r]
-        y_first, rows, y_weight = axis_taps(y, h, out_h, sampling_ratio, height)
-        x_first, x_cell, x_weight = axis_taps(x, w, out_w, sampling_ratio, width)
-        columns, slots = number_cells(x_cell, slot_of)
-        line = np.empty((len(columns), high - low), grad.dtype)
-        d_image = d_features[images[r]]
-        for i in range(out_h):
-            line[:] = 0
-            for j in range(out_w):
-                for t in range(x_first[j], x_first[j + 1]):
-                    add_scaled(line[slots[t]], x_weight[t], grad[r, i, j, low:high])
-            for t in range(y_first[i], y_first[i + 1]):
-                for k in range(len(columns)):
-                    add_scaled(
-                        d_image[rows[t], columns[k], low:high], y_weight[t], line[k]
-                    )
-
-
-@compiled
-def add_scaled(out: Array, weight: float, vector: Array) -> None:
-    """out += weight * vector."""
-    w = out.dtype.type(weight)
-    for c in range(len(out)):
-        out[c] += w * vector[c]
+    A row's work is the number of RoIs that read it; RoI n reads first[n] .. stop[n].
+    """
+    ends = np.arange(rows + 1)
+    begun = np.searchsorted(np.sort(first), ends, side="right")
+    ended = np.searchsorted(np.sort(stop), ends, side="right")
+    work = np.cumsum(begun - ended)
+    borders = np.searchsorted(work, work[-1] * np.arange(1, shares) / shares)
+    return [0, *borders.tolist(), rows]

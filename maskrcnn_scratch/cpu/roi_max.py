@@ -47,19 +47,21 @@ def read_point(
     wy: float,
     x: int,
     wx: float,
-    low: int,
-    high: int,
     value: Array,
 ) -> None:
-    """The features of channels low..high at one point, written to ``value``."""
+    """The features at one point, written to ``value``."""
+    real = value.dtype.type
     if y < 0 or x < 0:
         value[:] = 0
         return
     y_next, x_next = min(y + 1, image.shape[0] - 1), min(x + 1, image.shape[1] - 1)
-    for c in range(low, high):
-        upper = (1 - wx) * image[y, x, c] + wx * image[y, x_next, c]
-        lower = (1 - wx) * image[y_next, x, c] + wx * image[y_next, x_next, c]
-        value[c - low] = (1 - wy) * upper + wy * lower
+    w00, w01 = real((1 - wy) * (1 - wx)), real((1 - wy) * wx)
+    w10, w11 = real(wy * (1 - wx)), real(wy * wx)
+    upper, upper_next = image[y, x], image[y, x_next]
+    lower, lower_next = image[y_next, x], image[y_next, x_next]
+    for c in range(len(value)):
+        above = w00 * upper[c] + w01 * upper_next[c]
+        value[c] = above + w10 * lower[c] + w11 * lower_next[c]
 
 
 @compiled
@@ -69,8 +71,6 @@ def find_winners(
     wy: Array,
     xs: Array,
     wx: Array,
-    low: int,
-    high: int,
     value: Array,
     best: Array,
     winner: Array,
@@ -80,8 +80,8 @@ def find_winners(
     winner[:] = -1
     for m in range(len(ys)):
         for n in range(len(xs)):
-            read_point(image, ys[m], wy[m], xs[n], wx[n], low, high, value)
-            for c in range(high - low):
+            read_point(image, ys[m], wy[m], xs[n], wx[n], value)
+            for c in range(len(value)):
                 if winner[c] < 0 or value[c] > best[c]:
                     best[c] = value[c]
                     winner[c] = m * len(xs) + n
@@ -116,8 +116,6 @@ def max_forward(
                     wy[a:b],
                     xs[p:q],
                     wx[p:q],
-                    0,
-                    channels,
                     value,
                     out[r, i, j],
                     winner,
@@ -132,54 +130,66 @@ def max_backward(
     images: Array,
     spans: Array,
     sampling_ratio: int,
-    low: int,
-    high: int,
+    top: int,
+    bottom: int,
     d_features: Array,
 ) -> None:
-    """Send each bin's gradient to the cells its winner read, channels low..high."""
-    _, height, width, _ = features.shape
+    """Send each bin's gradient to the cells its winner read, in the rows top..bottom.
+
+    Rows are numbered through all images: image n begins at row n * height.
+    """
+    _, height, width, channels = features.shape
     _, out_h, out_w, _ = grad.shape
-    value = np.empty(high - low, grad.dtype)
-    best = np.empty(high - low, grad.dtype)
-    winner = np.empty(high - low, np.int64)
+    value = np.empty(channels, grad.dtype)
+    best = np.empty(channels, grad.dtype)
+    winner = np.empty(channels, np.int64)
     for r in chosen:
         y, h, x, w = spans[r]
         y_first, ys, wy = axis_points(y, h, out_h, sampling_ratio, height)
         x_first, xs, wx = axis_points(x, w, out_w, sampling_ratio, width)
         image, d_image = features[images[r]], d_features[images[r]]
+        own_top, own_bottom = top - images[r] * height, bottom - images[r] * height
         for i in range(out_h):
             a, b = y_first[i], y_first[i + 1]
+            lines = ys[a:b]
+            if a == b or lines.max() + 1 < own_top or lines.min() >= own_bottom:
+                continue
             for j in range(out_w):
                 p, q = x_first[j], x_first[j + 1]
                 find_winners(
-                    image,
-                    ys[a:b],
-                    wy[a:b],
-                    xs[p:q],
-                    wx[p:q],
-                    low,
-                    high,
-                    value,
-                    best,
-                    winner,
+                    image, ys[a:b], wy[a:b], xs[p:q], wx[p:q], value, best, winner
                 )
-                for c in range(high - low):
+                for c in range(channels):
                     if winner[c] < 0:
                         continue
                     m, n = a + winner[c] // (q - p), p + winner[c] % (q - p)
-                    share = grad[r, i, j, low + c]
-                    add_to_cells(d_image, ys[m], wy[m], xs[n], wx[n], low + c, share)
+                    if ys[m] >= 0 and xs[n] >= 0:
+                        add_to_cells(
+                            d_image[:, :, c],
+                            own_top,
+                            own_bottom,
+                            ys[m],
+                            wy[m],
+                            xs[n],
+                            wx[n],
+                            grad[r, i, j, c],
+                        )
 
 
 @compiled
 def add_to_cells(
-    d_image: Array, y: int, wy: float, x: int, wx: float, c: int, share: float
+    d_map: Array,
+    top: int,
+    bottom: int,
+    y: int,
+    wy: float,
+    x: int,
+    wx: float,
+    share: float,
 ) -> None:
-    """Add ``share`` of the gradient to the four cells that a point reads."""
-    if y < 0 or x < 0:
-        return
-    y_next, x_next = min(y + 1, d_image.shape[0] - 1), min(x + 1, d_image.shape[1] - 1)
-    d_image[y, x, c] += (1 - wy) * (1 - wx) * share
-    d_image[y, x_next, c] += (1 - wy) * wx * share
-    d_image[y_next, x, c] += wy * (1 - wx) * share
-    d_image[y_next, x_next, c] += wy * wx * share
+    """Give ``share`` to the four cells that a point reads, in the rows top..bottom."""
+    for row, row_weight in ((y, 1 - wy), (y + 1, wy)):
+        if top <= row < bottom and row_weight > 0:
+            d_map[row, x] += row_weight * (1 - wx) * share
+            if wx > 0:
+                d_map[row, x + 1] += row_weight * wx * share

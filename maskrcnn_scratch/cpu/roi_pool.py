@@ -13,7 +13,7 @@ import numpy as np
 from maskrcnn_scratch.cpu import threads
 from maskrcnn_scratch.cpu.compiled import Array, compiled
 
-SMALLEST_CHANNEL_BLOCK = 16  # a cache line of float32
+CACHE_LINE = 16  # channels in float32: threads should not share one
 EMPTY = -1  # the argmax of a bin without cells
 
 
@@ -38,7 +38,7 @@ def roi_pool(
     images = rois[:, 0].astype(np.int64)
     tasks = [
         partial(largest, features, start, stop, images, rows, columns, out, argmax)
-        for start, stop in threads.parts(len(rois), 4 * workers)
+        for start, stop in threads.parts(len(rois), workers)
     ]
     threads.run(tasks, workers)
     return out, argmax
@@ -57,7 +57,9 @@ def roi_pool_backward(
     own = rois[:, 0].astype(np.int64)
     tasks = [
         partial(add_to_winners, grad, argmax, own, low, high, d_features)
-        for low, high in threads.parts(channels, workers, SMALLEST_CHANNEL_BLOCK)
+        for low, high in threads.parts(
+            channels, min(workers, -(-channels // CACHE_LINE))
+        )
     ]
     threads.run(tasks, workers)
     return d_features.reshape(shape)

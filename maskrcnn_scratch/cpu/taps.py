@@ -17,6 +17,9 @@ import numpy as np
 
 from maskrcnn_scratch.cpu.compiled import Array, compiled
 
+Taps = tuple[Array, Array, Array]
+"""(first, cell, weight): bin k reads cell[first[k]] .. cell[first[k + 1]], weighted."""
+
 
 @compiled
 def sample_count(size: float, bins: int, sampling_ratio: int) -> float:
@@ -50,8 +53,9 @@ def samples_near(
     """
     if samples == 0:
         return 0.0, 0.0
-    step = size / bins / samples
-    before = start + k * (size / bins) + 0.5 * step
+    bin_size = size / bins
+    step = bin_size / samples
+    before = start + k * bin_size + 0.5 * step
     if not (math.isfinite(before) and math.isfinite(step)):
         return 0.0, 0.0
     if step == 0:
@@ -132,3 +136,40 @@ def number_cells(cell: Array, slot_of: Array) -> tuple[Array, Array]:
     for k in range(count):
         slot_of[cells[k]] = -1
     return cells[:count], slots
+
+
+@compiled
+def runs_of(cells: Array) -> Array:
+    """Where stretches of neighbouring cells begin in a list, and at last its length."""
+    starts = np.empty(len(cells) + 1, np.int64)
+    count = 0
+    for k in range(len(cells)):
+        if k == 0 or cells[k] != cells[k - 1] + 1:
+            starts[count] = k
+            count += 1
+    starts[count] = len(cells)
+    return starts[: count + 1]
+
+
+@compiled
+def transposed(taps: Taps, slot_of: Array) -> tuple[Array, Array, Array, Array]:
+    """The taps sorted by cell instead of by bin: (cells, first, bin, weight).
+
+    cells[k] is read by the bins bin[first[k]] .. bin[first[k + 1]], in ascending order.
+    """
+    first, cell, weight = taps
+    cells, slots = number_cells(cell, slot_of)
+    begin = np.zeros(len(cells) + 1, np.int64)
+    for slot in slots:
+        begin[slot + 1] += 1
+    for k in range(len(cells)):
+        begin[k + 1] += begin[k]
+    place = begin.copy()
+    bins = np.empty(len(slots), np.int64)
+    weights = np.empty(len(slots), np.float64)
+    for k in range(len(first) - 1):
+        for t in range(first[k], first[k + 1]):
+            p = place[slots[t]]
+            bins[p], weights[p] = k, weight[t]
+            place[slots[t]] = p + 1
+    return cells, begin, bins, weights

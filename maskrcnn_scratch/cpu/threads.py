@@ -37,10 +37,7 @@ def run(tasks: Sequence[Task], threads: int) -> None:
         future.result()
 
 
-def parts(count: int, pieces: int, smallest: int = 1) -> list[tuple[int, int]]:
-    """Ranges (start, stop) that cut 0..count evenly, none shorter than ``smallest``.
-
-    Never more than ``pieces`` of them; nothing gives no range.
-    """
-    pieces = max(min(pieces, count // smallest), min(count, 1))
+def parts(count: int, pieces: int) -> list[tuple[int, int]]:
+    """Ranges (start, stop) that cut 0..count evenly; never an empty one."""
+    pieces = min(pieces, count)
     return [(count * k // pieces, count * (k + 1) // pieces) for k in range(pieces)]

@@ -92,7 +92,7 @@ def paste_masks(
     schema="(Tensor masks, Tensor boxes, Tensor index, int size) -> Tensor",
 )
 def _mask_fractions(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
-    require_range("index", index, len(masks))
+    require_range("index", index.cpu(), len(masks))
     fractions = cpu.mask_targets(
         to_array(masks),
         to_array(boxes.double()),

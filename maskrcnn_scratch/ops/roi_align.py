@@ -131,8 +131,8 @@ def _roi_align(
     aligned: bool,
     mode: str,
 ) -> Tensor:
-    require_images(rois, len(features[0]))
-    require_range("levels", levels, len(features))
+    require_images(rois.cpu(), len(features[0]))
+    require_range("levels", levels.cpu(), len(features))
     out = cpu.roi_align(
         [channels_last(feature) for feature in features],
         rois_array(rois),

@@ -15,7 +15,6 @@ from maskrcnn_scratch.ops.checks import (
     require_integers,
     require_length,
     require_shape,
-    values_can_be_checked,
 )
 
 Boxes = Tensor | Sequence[Tensor]
@@ -107,8 +106,6 @@ def require_levels(levels: Tensor, rois: int) -> None:
 
 def require_images(rois: Tensor, images: int) -> None:
     """Refuse RoIs that belong to no image of the batch, naming the first."""
-    if not values_can_be_checked(rois):
-        return
     image = rois[:, 0]
     belongs = (image >= 0) & (image < images) & (image == image.floor())
     if not bool(belongs.all()):

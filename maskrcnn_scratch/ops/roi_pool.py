@@ -70,7 +70,7 @@ def _roi_pool(
     features: Tensor, rois: Tensor, height: int, width: int, scale: float, rounding: str
 ) -> tuple[Tensor, Tensor]:
     """The maxima and their flat indices row * width + column, -1 in an empty bin."""
-    require_images(rois, len(features))
+    require_images(rois.cpu(), len(features))
     out, argmax = cpu.roi_pool(
         channels_last(features),
         rois_array(rois),

@@ -74,7 +74,7 @@ def _roi_warp(
     sampling_ratio: int,
     mode: str,
 ) -> Tensor:
-    require_images(rois, len(features))
+    require_images(rois.cpu(), len(features))
     out = cpu.roi_warp(
         channels_last(features),
         rois_array(rois),
