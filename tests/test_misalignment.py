@@ -147,7 +147,8 @@ def test_the_picture_shows_the_steps(told: Misalignment) -> None:
     """Every rectangle, point and line is where the numbers say, in cells or pixels."""
     *panels, shifts = draw_misalignment(told).axes
     for panel, (name, steps) in zip(panels, told.layers.items(), strict=True):
-        assert panel.get_title() == name
+        worst = np.abs(steps.shift).max() * told.stride
+        assert panel.get_title() == f"{name}: off by at most {worst:.4g} pixels"
         assert rectangles(panel, "roi") == [square_of(steps.roi, steps.roi)]
         used = square_of(steps.quantised, steps.quantised)
         assert rectangles(panel, "quantised") == [used]

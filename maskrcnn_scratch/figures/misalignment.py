@@ -85,7 +85,8 @@ def draw_misalignment(told: Misalignment) -> Figure:
     axes = figure.subplots(2, 3).flatten()
     for panel, (name, steps) in zip(axes, told.layers.items(), strict=False):
         draw_layer(panel, told.cells, steps)
-        panel.set_title(name)
+        off = max(map(abs, steps.shift)) * told.stride
+        panel.set_title(f"{name}: off by at most {off:.4g} pixels")
     draw_shifts(axes[-1], told)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -109,7 +110,7 @@ def draw_layer(axes: Axes, cells: int, steps: AxisSteps) -> None:
     places = np.unique([c + 0.5 for points in steps.points for c in points])
     x, y = np.meshgrid(places, places)
     axes.scatter(
-        x, y, s=5, color=palette.SAMPLE, lw=0, zorder=4, label="where it reads"
+        x, y, s=7, color=palette.SAMPLE, lw=0, zorder=4, label="where it reads"
     )
     far = max(cells, steps.quantised.end, steps.bins[-1].end)
     axes.set(xlim=(-0.5, far + 0.5), ylim=(far + 0.5, -0.5), aspect="equal")
@@ -144,10 +145,11 @@ def square(columns: Span, rows: Span, kind: str, label: str = "") -> Rectangle:
 
 def draw_shifts(axes: Axes, told: Misalignment) -> None:
     """How far from its place each bin reads, one line a layer, in image pixels."""
-    marks = ("v", "^", "s", "o", "D")
+    marks = ("v", "^", "s", "o", "x")  # no colours: these mean things on the map
     for mark, (name, steps) in zip(marks, told.layers.items(), strict=True):
         shifts = np.array(steps.shift) * told.stride
-        axes.plot(range(len(shifts)), shifts, marker=mark, ms=5, label=name)
+        axes.plot(shifts, marker=mark, ms=6, color="0.3", lw=0.8, label=name)
     axes.axhline(0, color="black", lw=0.6, zorder=0)
     axes.set(title="Shift of each bin", xlabel="bin", ylabel="image pixels")
-    axes.legend()
+    # Below, for there is no corner that the lines never cross.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=8)
