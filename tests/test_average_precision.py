@@ -1,6 +1,26 @@
 """COCO's average precision: equal to pycocotools, and the laws behind it.
 
 Faults put in on purpose, and the first test that caught each:
+
+- IoU strictly above the threshold -> equal_to_pycocotools
+- no 1e-10 off a threshold of 1 -> a_perfect_overlap_reaches_a_threshold_of_one
+- a crowd taken once -> detections_in_a_crowd_are_left_out
+- an object taken again and again -> objects_as_their_own_detections_are_perfect
+- of equal overlaps the first wins -> of_equal_overlaps_the_later_object_is_taken
+- ignored objects compete with the others, or come first -> equal_to_pycocotools
+- crowd IoU over the union -> detections_in_a_crowd_are_left_out
+- area range open above, open below, of measured areas -> equal_to_pycocotools
+- misses outside the area range count, hits do not -> equal_to_pycocotools
+- an ignored object is a hit; counts in recall -> equal_to_pycocotools
+- no limit of detections -> a_limit_keeps_the_best_of_each_class_and_image
+- detections not sorted; ties reversed in or across images -> equal_to_pycocotools
+- images not pooled by score -> a_false_alarm_below_all_others_is_free
+- no envelope; recall strictly above the level -> equal_to_pycocotools
+- 100 recall levels; 9 thresholds; AP75 at 0.70 -> equal_to_pycocotools
+- widths with +1 -> equal_to_pycocotools
+- overlap of distant boxes not cut at 0 -> a_false_alarm_below_all_others_is_free
+- classes without objects count 0; classes mixed -> equal_to_pycocotools
+- images with false alarms alone left out -> equal_to_pycocotools
 """
 
 from __future__ import annotations

@@ -1,6 +1,21 @@
 """Evaluation: COCO's figures, tables, curves and mean IoU of results.
 
 Faults put in on purpose, and the first test that caught each:
+
+- the limit not passed on -> an_image_with_more_than_a_hundred_objects_needs_a_...
+- results numbered from 0; box areas for masks; -1 in means -> figures_equal_plain_...
+- large areas all; AP75 at 0.70 -> figures_equal_plain_cocoeval
+- curves at the first limit; class AP at no threshold; crowds counted; classes in the
+  order of the file -> class_figures_average_to_the_whole
+- prints let through; annotations completed in place -> evaluation_prints_nothing_...
+- annotations numbered from 0; ids kept -> an_image_with_more_than_a_hundred_objects_...
+- area of the box before the mask's; never of the box -> fields_that_are_missing_...
+- ids, sizes, short polygons, NaN not looked at -> what_would_score_zero_in_silence_...
+- corners for sizes; labels for ids; bytes; masks turned -> detections_become_results
+- mIoU: threshold strict; first, not best; crowds; by image; classes mixed; objects or
+  images left out -> mean_iou_equals_the_count_of_pixels
+- -1 printed; columns swapped -> the_table_of_classes
+- -1 in the curves; no objects -> the_curves_hold_..., curves_without_any_object_...
 """
 
 from __future__ import annotations
@@ -11,6 +26,7 @@ import functools
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +284,12 @@ def test_fields_that_are_missing_follow_from_the_others(
     ):
         del annotation["segmentation"]
         annotation["bbox"] = whole["bbox"]
-    assert evaluate_coco(bare, results, ["bbox"])["bbox"].ap == expected["bbox"].ap
+        whole["area"] = whole["bbox"][2] * whole["bbox"][3]
+    boxes, expected = (
+        evaluate_coco(data, results, ["bbox"])["bbox"].figures for data in (bare, truth)
+    )
+    assert boxes == expected
+    assert boxes["ap_small"] >= 0
 
 
 # Refusals ---------------------------------------------------------------------------
@@ -494,8 +515,9 @@ def test_the_table_of_classes(scores: dict[str, Scores]) -> None:
     assert rows[3][1] == str(sum(box.objects))
     totals = [box.ap, box.ap50, box.ap75, mask.ap, mask.ap50, mask.ap75]
     assert rows[3][2:] == [f"{value:.3f}" for value in totals]
-    assert rows[0][5] == f"{mask.class_ap()[0]:.3f}"
-    assert rows[0][6] == f"{mask.class_ap(0.5)[0]:.3f}"
+    by_threshold = np.broadcast_to(np.arange(10)[:, None, None] / 10, (10, 101, 3))
+    stairs = {"segm": replace(mask, precision=by_threshold)}
+    assert text_of(per_class_table(stairs))[1][2:] == ["0.450", "0.000", "0.500"]
     assert per_class_table(scores).title == "up to 50 detections an image and class"
 
 

@@ -1,6 +1,16 @@
 """Keypoints: bins, loss and read-out.
 
 Faults put in on purpose, and the first test that caught each:
+
+- rounded, not floored; x for y; x bins over the height -> the_bin_holds_its_keypoint
+- right or left edge outside; one bin too far -> the_bin_holds_its_keypoint
+- keypoints outside moved into the box -> the_bin_holds_its_keypoint
+- hidden left out, unlabelled let in -> the_bin_holds_its_keypoint
+- boxes without area not left out -> a_box_without_area_holds_no_keypoint
+- mean over all keypoints; gradient of the sum -> loss_and_gradient_equal_torch
+- read at the bin's corner, over size - 1, x for y -> reading_the_target_returns_to_...
+- the logit as score -> the_score_is_the_softmax_of_the_best_bin
+- last of equal bins -> readout_by_hand
 """
 
 from __future__ import annotations

@@ -1,6 +1,24 @@
 """Masks: polygons and run lengths, training targets, pasting.
 
 Faults put in on purpose, and the first test that caught each:
+
+- corners cut, not rounded; floored below 0 -> polygons_equal_pycocotools
+- crossing from the lower end -> polygons_equal_pycocotools
+- crossing at the pixel's edge; row rounded down -> pixel_centres_clear_of_...
+- rows or columns outside; not closed -> a_cut_leaves_neither_gap_nor_overlap
+- polygons of one object cancel -> polygons_equal_pycocotools
+- lines drawn in their own direction; steep along x -> fine_lines_are_connected_and_...
+- runs row by row, ones first -> run_lengths_return_the_bitmap
+- differences from the third number, to the one before -> run_lengths_equal_pycocotools
+- sign ignored in packing or unpacking -> long_runs_equal_pycocotools
+- target threshold above 1/2 -> targets_are_shares_and_the_threshold_is_one_half
+- target half a pixel off -> targets_flip_and_turn_with_the_image
+- target with one sample a bin -> targets_by_hand
+- always the first object's mask -> each_box_reads_its_own_mask
+- paste threshold strict -> the_threshold_is_reached_not_passed
+- paste at pixel or cell corners, x for y, no ring, +1 -> paste_then_crop_returns_...
+- boxes without area not left out -> paste_at_pixel_centres_equals_grid_sample
+- legacy without +1, floored, rounded, not grown -> legacy_paste_equals_torchvision
 """
 
 from __future__ import annotations
@@ -370,6 +388,7 @@ def test_paste_then_crop_returns_the_map(mask: Array, left: int, top: int) -> No
 
 
 @given(probability_maps(), strategies.boxes(count=1, extent=20), SIZES)
+@example(np.ones((2, 2)), np.array([[6.5, 4, 6.5, 12]]), (8, 8))
 def test_paste_at_pixel_centres_equals_grid_sample(
     probability: Array, boxes: Array, size: Size
 ) -> None:

@@ -104,13 +104,9 @@ def evaluate_kind(
         as_annotation(number, result, kind, images[result["image_id"]])
         for number, result in enumerate(results, start=1)
     ]
-    copies = [dict(annotation) for annotation in truth["annotations"]]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(
-            as_coco(truth | {"annotations": copies}),
-            as_coco(truth | {"annotations": found}),
-            kind,
-        )
+        found_coco = as_coco(truth | {"annotations": found})
+        evaluation = COCOeval(as_coco(truth), found_coco, kind)
         evaluation.params.maxDets = [1, min(10, max_detections), max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
