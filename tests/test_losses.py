@@ -1,7 +1,29 @@
 """Laws of the losses and of their gradients.
 
 Faults tried on the reference, and a test that caught each:
-MUTANTS
+- a sum for the mean, in loss or gradient; the sign of the gradient; the true class
+  forgotten; another base of the logarithm -> test_cross_entropy_by_hand
+- the greatest logit not taken out -> test_adding_a_number_to_all_logits_changes_nothing
+- the mean logit taken out instead; log(1 + exp(-x)) computed as written; probabilities
+  clipped to 1e-7 -> test_logits_of_any_size_neither_overflow_nor_lose_their_slope
+- no beta / 2; d^2 / beta; a mean; x and target swapped; slope always 1 ->
+  test_smooth_l1_by_hand
+- d^2 / 2 or slope d whatever beta ->
+  test_the_two_pieces_meet_at_beta_with_one_slope (beta = 1 hides both)
+- |d| <= beta, which divides by beta = 0; slope 1 at 0 -> test_beta_0_is_l1
+- -t log p forgets 1 - t, the slope is t - p or p -> test_objectness_by_hand
+- t and 1 - t swapped -> test_one_logit_is_a_softmax_of_two
+- the mask of the next class; a mean over all k masks; a gradient to every class ->
+  test_mask_loss_by_hand
+- a gradient of 1e-12 to other classes ->
+  test_the_masks_of_other_classes_neither_matter_nor_move
+- a mean over RoIs but a sum over pixels ->
+  test_the_mask_loss_is_the_objectness_loss_of_the_true_mask
+- soft targets rounded -> test_soft_targets_mix_the_losses_of_0_and_1
+- the rival without background, or its classes one channel off ->
+  test_under_softmax_every_class_gets_a_gradient, test_gradient_of_the_softmax_mask_loss
+- division by n = 0 -> test_of_nothing_the_loss_is_0_and_the_gradient_empty
+- labels -1 or k accepted, a label named wrongly -> the three tests of refusals
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def mask_loss(
     which has no mask. ``targets`` are in [0, 1]. Raises ValueError for other labels.
     """
     _require_labels(labels, mask_logits.shape[1])
-    count = max(targets.size, 1)
+    count = targets.size
     loss, gradient = 0.0, np.zeros(mask_logits.shape)
     for i, label in enumerate(labels):
         losses, slopes = binary_cross_entropy(mask_logits[i, label], targets[i])
