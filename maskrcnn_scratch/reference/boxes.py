@@ -82,9 +82,9 @@ def encode_boxes(
         dx = (x - xa) / wa      dy = (y - ya) / ha
         dw = log(w / wa)        dh = log(h / ha)
 
-    each times its weight. Without weights, deltas of RoIs are small numbers; weights
-    10, 10, 5, 5 bring them to about unit variance. Neither depends on where the two
-    boxes lie nor on how large both are, so one regressor serves all.
+    each times its weight: weights 10, 10, 5, 5 bring the small deltas of RoIs to about
+    unit variance. Moving or scaling both boxes together leaves the deltas as they are,
+    so one regressor serves boxes of every place and size.
 
     Raises ValueError for an empty box: its logarithm has no value.
     """
