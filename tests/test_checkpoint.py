@@ -114,16 +114,16 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def assert_all_of_one_iteration(folder: Path) -> int:
-    """The newest checkpoint is there whole; returns its iteration."""
-    newest = checkpoints(folder)[-1]
-    state = torch.load(newest / "training.pt", weights_only=True)
-    iteration: int = state["iteration"]
-    assert int(newest.name) == iteration
-    (weight,) = read_model_file(newest / "model.safetensors").tensors.values()
-    (momentum,) = state["optimizer"]["state"].values()
-    assert (weight == iteration).all()
-    assert (momentum["momentum_buffer"] == iteration).all()
+def assert_whole(folder: Path) -> int:
+    """Every checkpoint is all of one iteration; returns the newest one's."""
+    for place in checkpoints(folder):
+        state = torch.load(place / "training.pt", weights_only=True)
+        iteration: int = state["iteration"]
+        assert int(place.name) == iteration
+        (weight,) = read_model_file(place / "model.safetensors").tensors.values()
+        (momentum,) = state["optimizer"]["state"].values()
+        assert (weight == iteration).all()
+        assert (momentum["momentum_buffer"] == iteration).all()
     return iteration
 
 
@@ -131,7 +131,7 @@ def test_killed_at_any_step_the_last_one_stands(killed: Path) -> None:
     """Killed before each call that changes the disk, one process for each."""
     runs = sorted((killed / "steps").glob("step-*"))
     assert len(runs) > 10
-    found = [assert_all_of_one_iteration(run) for run in runs]
+    found = [assert_whole(run) for run in runs]
     assert found == sorted(found)
     assert set(found) == {2, 3}
     for run in runs:  # what was left does not disturb the next one
@@ -144,7 +144,7 @@ def test_killed_at_any_time_the_last_one_stands(killed: Path) -> None:
     runs = sorted((killed / "times").iterdir())
     assert len(runs) == 6
     for run in runs:
-        assert assert_all_of_one_iteration(run) >= 2
+        assert assert_whole(run) >= 2
 
 
 def linear() -> tuple[torch.nn.Module, torch.optim.Optimizer]:

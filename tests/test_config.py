@@ -20,7 +20,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maskrcnn_scratch.models import MaskRCNN
@@ -79,6 +79,7 @@ tables = st.dictionaries(
 
 
 @given(tables)
+@example({"path": "\x7f \x00 \n \N{BALLOON} é"})
 def test_tables_survive_toml(table: dict[str, object]) -> None:
     assert tomllib.loads(to_toml(table)) == {
         key: value for key, value in table.items() if value != {}
@@ -112,6 +113,7 @@ def test_a_setting_without_its_section_is_found() -> None:
         load_config("nuclei", ["lerning_rate=1"])
     with pytest.raises(ConfigError, match=r"fpn_chanels; .* model\.fpn_channels$"):
         load_config("nuclei", ["train.fpn_chanels=1"])
+    assert nearest("crp", setting_names()) == "data.transform.crop"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_setting_without_its_section_is_found() -> None:
         ("model.rpn_box_beta=nan", "model.rpn_box_beta .*finite number"),
         ("model.anchor_sizes=[1, 2]", r"anchor_sizes has too few values: \[1, 2\]"),
         ("model.anchor_sizes=[1, 2, 3, 4, 5, 6]", "anchor_sizes .*at most 5 items"),
-        ("evaluate.max_size=99", "evaluate: min_size is 128 and max_size 99; expected"),
+        ("evaluate.max_size=0", "evaluate: min_size is 128 and max_size 0; expected"),
         ("evaluate.mask_threshold=1", "evaluate: mask_threshold is 1.0; expected"),
         ("model=3", "model should be an object, not 3"),
         ("train.iterations.x=1", r"train\.iterations\.x: iterations is a value"),

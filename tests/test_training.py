@@ -297,6 +297,14 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_float32(
 # Runs ---------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_at(iteration: int, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Press Ctrl-C ``count`` times while the loss of this iteration is computed."""
     real = StandIn.forward
@@ -326,7 +334,7 @@ def test_a_stopped_run_ends_as_if_never_stopped(
     assert len(rows(whole)) == 6
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("stand_in", "ctrl_c")
 def test_ctrl_c_saves_and_resumes(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,7 +353,7 @@ def test_ctrl_c_saves_and_resumes(
     assert_same_run(whole, tmp_path / "parts")
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("stand_in", "ctrl_c")
 def test_a_second_ctrl_c_stops_at_once(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,10 @@ class PredictSettings:
 
     def __post_init__(self) -> None:
         """Refuse sizes and thresholds that no image can have, by name."""
-        if not 1 <= self.min_size <= self.max_size:
+        if self.min_size < 1 or self.max_size < 1:
             raise ValueError(
                 f"min_size is {self.min_size} and max_size {self.max_size}; expected"
-                " 1 or more, and the first not above the second"
+                " 1 or more each"
             )
         if not 0 < self.mask_threshold < 1:
             raise ValueError(
