@@ -12,8 +12,8 @@ Faults tried -> the tests that caught them:
 - aligned with least size: a roi of size 0 is one bilinear read, a ramp, mirrored
 - x for y, height for width: a ramp, swapping x and y, a flat map
 - sum for mean: a flat map stays flat, no value beyond those of the map
-- the first sample for the maximum, or the largest magnitude: the maximum is no less than
-  the mean, two by two samples equal a grid twice as fine
+- the first sample for the maximum, or the largest magnitude: the maximum is no less
+  than the mean, two by two samples equal a grid twice as fine
 - the last of equal samples: of equal samples the first takes the gradient
 - backward with y's weights for x, or without x's: backward is the adjoint of forward
 - backward that overwrites: the same, inside the map no gradient is lost

@@ -8,7 +8,7 @@ Faults tried -> the tests that caught them:
 - no inclusive end (+ 1): 8 cells into 7 bins, 8x8 by hand, flipping
 - bin starts ceiled, or ends floored: rounded bins hold their real borders, 8x8 by hand
 - "floor" bins of real size, or of 0 cells: floored bins are equal and side by side
-- a bin one cell longer: 665 pixels, every output is a feature of its bin
+- a bin one cell longer: 665 pixels, floored bins are equal and side by side
 - x for y: every output is a feature of its bin, 8x8 by hand
 - the last of equal features: of equal features the first wins
 - the maximum starts at 0: negative features do not lose to an empty bin, scaling
