@@ -41,8 +41,8 @@ def mask_targets(
     torchvision learns them; ``"threshold"`` cuts them at one half. In the boxes' dtype.
     """
     require_shape("masks", masks, ("objects", "height", "width"))
-    if masks.dtype not in (torch.uint8, torch.bool):
-        raise TypeError(f"masks must be uint8 or bool, not {masks.dtype}")
+    if masks.dtype != torch.uint8:
+        raise TypeError(f"masks must be uint8, not {masks.dtype}")
     require_boxes("boxes", boxes)
     require_shape("index", index, ("n",))
     require_integers("index", index)
