@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from maskrcnn_scratch.structures import Target
 
-Sample = tuple[Float[Tensor, "3 height width"], Target]
+Sample = tuple[Float[Tensor, "3 _height _width"], Target]
 
 
 def resized_size(size: tuple[int, int], short: int, long: int) -> tuple[int, int]:
