@@ -1,13 +1,17 @@
 """Random augmentation keeps samples sound, and is decided by its generator alone.
 
 Faults tried -> the test that caught them:
-- the size jittered without its bound -> test_sizes_stay_within_bounds
-- flips drawn from the global generator -> test_one_generator_one_result
-- keypoints mirrored without their swap -> test_mirrored_people
-- objects without a pixel kept -> test_what_comes_out_is_sound
-- colours not clamped -> the same
-- flip with probability 1 - p -> test_probabilities_zero_and_one
-- jitter factor high * (low / high) ** u off its ends -> test_jitter_spans_its_range
+- the bound on the longer side dropped, jitter off its ends
+  -> test_sizes_stay_within_bounds
+- jitter even in the size instead of its logarithm -> test_jitter_spans_its_range
+- draws from the global generator -> test_one_generator_one_result
+- flip with probability 1 - p, keypoints without their swap
+  -> test_probabilities_zero_and_one
+- objects without a pixel kept -> test_objects_lost_in_shrinking_are_dropped
+- colours not clamped, crops beyond the border or of one side only
+  -> test_what_comes_out_is_sound
+- always the first size -> test_all_sizes_are_drawn
+- always the top left crop -> test_crops_are_everywhere
 """
 
 from __future__ import annotations

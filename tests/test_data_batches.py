@@ -3,12 +3,12 @@
 Faults tried -> the test that caught them:
 - images left over are dropped -> test_every_epoch_shows_every_image
 - resuming restarts the epoch -> test_starting_later_is_skipping
-- the same order every epoch -> test_epochs_and_seeds_differ
+- the same order every epoch, or for every seed -> test_epochs_and_seeds_differ
+- the loader forgets seed or start -> test_workers_change_nothing
 - landscape and portrait mixed -> test_batches_are_of_one_kind_but_the_last
 - keys without the epoch -> test_starting_later_is_skipping
 - loaders without a generator of their own
   -> test_loading_leaves_the_global_generator_alone
-- augmentation from the worker's own random state -> test_workers_change_nothing
 """
 
 from __future__ import annotations

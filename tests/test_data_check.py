@@ -1,16 +1,19 @@
 """Every fault of a data set is found, named, and comes with advice.
 
 Faults tried -> the test that caught them:
-- any comparison of the checks turned round -> its case in test_faults_are_found
-- a check left out -> its case there
-- boxes compared as x1, y1, x2, y2 first -> test_corners_instead_of_sizes
-- file checks stop at the first bad image -> test_faults_of_image_files
-- turned images taken for wrong sizes -> test_turned_images
+- limits moved, axes exchanged, < for <= -> the fault's case in test_faults_are_found
+- box sizes compared as corners, the vote left out -> test_corners_instead_of_sizes
+- the vote without "better" or without "well"
+  -> test_boxes_at_the_origin_are_no_corners, test_boxes_that_fit_neither_way_are_off
+- dark for bright -> test_faults_of_image_files
+- half a turn taken for none -> test_turned_images
+- categories compared the other way round -> test_splits_must_agree_on_categories
 """
 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +127,7 @@ def test_faults_are_found(data: dict[str, Any], kind: str, message: str) -> None
     matching = [finding for finding in findings if finding.kind.startswith(kind)]
     assert matching, report(findings)
     text = str(matching[0])
-    assert pytest.importorskip("re").search(message, text), text
+    assert re.search(message, text), text
     assert "some.json" in text
     assert matching[0].advice in text
     # A fault has one name: nothing else is said, but for what follows from it.

@@ -1,17 +1,21 @@
 """COCO folders to images and targets.
 
 Faults tried -> the test that caught them:
-- box taken for x1, y1, x2, y2 -> test_an_item
-- labels by order in the file, or category ids as labels -> test_labels_go_by_rising_id
+- box taken for x1, y1, x2, y2, labels from 0 -> test_an_item
+- labels by order in the file -> test_labels_go_by_rising_id
+- images by order in the file -> test_images_without_objects_stay
+- crowds for objects -> test_crowds_are_marked
 - polygons of 4 numbers reach pycocotools, which takes them for boxes
   -> test_what_has_no_area_is_left_out
-- boxes not cut, or cut with height and width exchanged -> test_boxes_are_cut...
-- keypoints without the half pixel, unlabelled ones moved -> test_keypoints
+- boxes cut with height and width exchanged -> test_boxes_are_cut_to_their_image...
+- keypoints without the half pixel, unlabelled ones moved, no left and right
+  -> test_keypoints
 - masks transposed -> test_all_forms_of_segmentation_agree
 - the sum of run lengths without differences, or from the second number on
   -> test_run_lengths_are_counted
-- augmentation from the global generator -> test_augmentation_depends_on_...
-- cache that holds what the transform made -> test_the_cache_changes_nothing
+- augmentation from the global generator, or without seed, epoch or index
+  -> test_augmentation_depends_on_seed_epoch_and_index_alone
+- one image cached for all -> test_the_cache_changes_nothing
 """
 
 from __future__ import annotations

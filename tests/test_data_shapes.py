@@ -2,11 +2,14 @@
 
 Faults tried -> the test that caught them:
 - masks of what is hidden too -> test_masks_do_not_overlap
-- images drawn from one running generator -> test_an_image_depends_on_its_number_alone
-- the annotation of another image, id from 0 -> test_the_folder_holds_what_is_generated
+- image i depends on the count -> test_an_image_depends_on_its_number_alone
+- shapes may be hidden wholly, masks of every touched pixel
+  -> test_masks_are_half_covered_pixels_and_half_visible
+- image or annotation ids from 0, one class for all, val as train
+  -> test_the_folder_holds_what_is_generated
 - shape equations off (angle, tips) -> test_outlines_of_known_area
-- cover cut off at the window -> test_looking_farther_finds_no_more_of_a_shape
-- the old folder deleted before the new is whole -> test_failure_leaves_all_as_it_was
+- the window takes no account of stretching
+  -> test_looking_farther_finds_no_more_of_a_shape
 - any folder replaced -> test_foreign_folders_are_left_alone
 """
 

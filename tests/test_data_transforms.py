@@ -1,14 +1,21 @@
 """Image, boxes, masks and keypoints stay on one another.
 
 Faults tried -> the test that caught them:
-- box mirrored at w - 1 instead of w -> test_mirrored_boxes_fit_mirrored_masks
-- box corners mirrored without exchanging them -> the same
+- box mirrored at w - 1 instead of w -> test_mirroring_twice_changes_nothing
+- box corners mirrored without exchanging them, masks not mirrored
+  -> test_mirrored_boxes_fit_mirrored_masks
 - keypoint mirrored at w - 1 -> test_keypoints_stay_on_their_pixel
+- image flipped along the other axis -> test_image_and_masks_are_mirrored_alike
+- no averaging where the image shrinks -> test_shrinking_averages
 - left and right not swapped, unlabelled points moved -> test_mirror_names_and_zeros
 - mask rows floor(i old / new), without the half pixel -> test_resized_boxes_fit_...
-- x scaled by the ratio of y, or by the nominal scale -> test_resized_boxes_fit_...
+- boxes' x scaled by the ratio of y -> test_resized_boxes_fit_...; keypoints'
+  -> test_enlarging_keeps_keypoints_on_their_pixel
+- size rounded down, longer side unbounded -> test_sizes_after_resizing
 - corners of the image aligned -> test_a_ramp_stays_a_ramp
 - crop keeps the boxes' old frame, or keypoints' -> test_a_crop_is_a_window
+- the crop's far border counted as inside
+  -> test_a_keypoint_on_the_crops_border_is_outside
 """
 
 from __future__ import annotations
@@ -86,6 +93,15 @@ def assert_on_masks(target: Target) -> None:
 @given(sample=samples())
 def test_mirroring_twice_changes_nothing(mirror: Mirror, sample: Sample) -> None:
     assert_equal(mirror(*mirror(*sample, SWAP), SWAP), sample)
+
+
+@pytest.mark.parametrize("mirror", MIRRORS)
+@given(sample=samples())
+def test_image_and_masks_are_mirrored_alike(mirror: Mirror, sample: Sample) -> None:
+    """An image that shows its masks still does."""
+    _, target = sample
+    image, mirrored = mirror(target.masks.sum(0).expand(3, -1, -1).float(), target)
+    assert torch.equal(image[0], mirrored.masks.sum(0).float())
 
 
 @pytest.mark.parametrize("mirror", MIRRORS)
@@ -180,11 +196,26 @@ def empty_target(height: int, width: int) -> Target:
     )
 
 
-def test_shrinking_averages() -> None:
-    """A fine checkerboard becomes grey: no pixel is skipped."""
-    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2.0
-    resized, _ = resize(board.expand(3, 32, 32), empty_target(32, 32), 8, 8)
-    assert (resized - 0.5).abs().max() < 0.1
+@pytest.mark.parametrize("column", range(8, 16))
+def test_shrinking_averages(column: int) -> None:
+    """No pixel is skipped: a bright line keeps its share of the light."""
+    image = torch.zeros(3, 32, 32)
+    image[:, :, column] = 1
+    resized, _ = resize(image, empty_target(32, 32), 4, 4)
+    assert float(resized.mean()) == pytest.approx(1 / 32, rel=0.1)
+
+
+def test_a_keypoint_on_the_crops_border_is_outside() -> None:
+    """The window's pixels end before it."""
+    _, target = crop(*one_person(), top=0, left=0, side=4)
+    assert target.keypoints is not None
+    assert target.keypoints[0].tolist() == [[0, 0, 0], [0, 0, 0], [1.25, 3, 1]]
+    image, person = one_person()
+    assert person.keypoints is not None
+    at_border = replace(person, keypoints=torch.tensor([[[4.0, 1, 2], [1, 4, 2]]]))
+    _, target = crop(image, at_border, top=0, left=0, side=4)
+    assert target.keypoints is not None
+    assert not target.keypoints.any()
 
 
 @given(
