@@ -21,7 +21,7 @@ from maskrcnn_scratch.training import load_config, train
 from maskrcnn_scratch.training.metrics import read_metrics
 
 CONFIG = "shapes-tiny"
-SHOWN, COLUMNS, SIDE = 12, 4, 320  # images in the picture of predictions
+SHOWN, COLUMNS, SIDE = 12, 4, 480  # images in the picture of predictions
 SHOWN_SCORE = 0.5
 
 
