@@ -6,6 +6,8 @@ that nothing in it escapes the seeds.
 Faults tried, and the test that caught each:
 - loader starts at batch 0 when resumed -> test_a_stopped_run_ends_as_if_never_stopped
 - random numbers not seeded anew in each iteration -> the same
+- seeded by the iteration alone, or by the sum -> test_the_loop_seeds_each_iteration,
+  test_every_seed_and_iteration_draws_its_own
 - momentum not restored -> the same
 - rate of the iteration before -> test_the_optimizer_gets_the_rate_of_its_iteration
 - warm-up one iteration too long -> test_warm_up_rises_in_a_line
@@ -55,10 +57,11 @@ from maskrcnn_scratch.training import (
     TrainingDiverged,
     load_config,
     load_run,
+    loop,
     run,
     train,
 )
-from maskrcnn_scratch.training.loop import fit, make_optimizer
+from maskrcnn_scratch.training.loop import fit, make_optimizer, seed_all
 from maskrcnn_scratch.training.metrics import MetricsLog, read_metrics
 from maskrcnn_scratch.training.progress import TrainingProgress
 from maskrcnn_scratch.training.schedule import learning_rate
@@ -264,6 +267,33 @@ def test_a_gradient_that_is_no_number_stops() -> None:
     assert model.w.isfinite().all()
 
 
+@given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 9), st.integers(1, 9))
+def test_every_seed_and_iteration_draws_its_own(
+    seed: int, iteration: int, other_seed: int, other_iteration: int
+) -> None:
+    """Also where seed + iteration is the same."""
+    seed_all(seed, iteration)
+    drawn = torch.rand(4)
+    seed_all(other_seed, other_iteration)
+    same = (seed, iteration) == (other_seed, other_iteration)
+    assert torch.equal(torch.rand(4), drawn) == same
+
+
+def test_the_loop_seeds_each_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(loop, "seed_all", lambda *numbers: asked.append(numbers))
+    fit_quadratic(Quadratic(), iterations=3, seed=8)
+    assert asked == [(8, 1), (8, 2), (8, 3)]
+
+
+def test_adamw_is_torchs() -> None:
+    config = tiny_config(optimizer="adamw", weight_decay=0.5, learning_rate=0.25).train
+    optimizer = make_optimizer(config, Quadratic())
+    assert type(optimizer) is torch.optim.AdamW
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.25, 0.5)
+
+
 def test_weight_decay_is_on_every_parameter() -> None:
     """As in the paper: norms and biases too; but for what is frozen."""
     model = StandIn(ModelConfig())
@@ -320,15 +350,17 @@ def interrupt_at(iteration: int, monkeypatch: pytest.MonkeyPatch, count: int) ->
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "sgd"), (2, "adamw")])
 def test_a_stopped_run_ends_as_if_never_stopped(
-    shapes: Path, tmp_path: Path, workers: int
+    shapes: Path, tmp_path: Path, workers: int, optimizer: str
 ) -> None:
     """2 N iterations = N iterations, a new start, N more: every bit, workers or not."""
     data = tiny_config().data.model_copy(update={"workers": workers})
-    whole = train(tiny_config(), shapes, tmp_path / "whole", False, quiet())
+    config = tiny_config(optimizer=optimizer)
+    whole = train(config, shapes, tmp_path / "whole", False, quiet())
     for iterations in (3, 6):
-        config = tiny_config(iterations=iterations).model_copy(update={"data": data})
+        config = tiny_config(optimizer=optimizer, iterations=iterations)
+        config = config.model_copy(update={"data": data})
         train(config, shapes, tmp_path / "parts", iterations == 6, quiet())
     assert_same_run(whole, tmp_path / "parts")
     assert len(rows(whole)) == 6
