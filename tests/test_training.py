@@ -16,7 +16,9 @@ Faults tried, and the test that caught each:
 - gradient not clipped, or clipped by value -> test_the_gradient_is_clipped_as_a_whole
 - the step taken before the check of finiteness -> test_a_loss_that_is_no_number_stops
 - gradients never looked at -> test_a_gradient_that_is_no_number_stops
-- Ctrl-C stops within the step -> test_ctrl_c_saves_and_resumes
+- Ctrl-C stops within the step, or saves nothing -> test_ctrl_c_saves_and_resumes
+- the handler of Ctrl-C not put back -> the same
+- the second Ctrl-C swallowed -> test_a_second_ctrl_c_stops_at_once
 - metrics of lost iterations kept -> test_a_killed_run_ends_as_if_never_killed
 - half a last line read as a row -> test_half_a_line_is_forgotten
 - weight decay left out of norms -> test_weight_decay_is_on_every_parameter
@@ -372,14 +374,17 @@ def test_ctrl_c_saves_and_resumes(
 ) -> None:
     """The step is finished and saved; what it says to do works."""
     config = tiny_config(checkpoint_every=100)
-    whole = train(config, shapes, tmp_path / "whole", False, quiet())
     before = signal.getsignal(signal.SIGINT)
+    whole = train(config, shapes, tmp_path / "whole", False, quiet())
     with monkeypatch.context() as patched:
         interrupt_at(3, patched, count=1)
         with pytest.raises(KeyboardInterrupt, match=r"iteration 3, .* --resume"):
             train(config, shapes, tmp_path / "parts", False, quiet())
     assert signal.getsignal(signal.SIGINT) == before
     assert [row["iteration"] for row in rows(tmp_path / "parts")] == [1, 2, 3]
+    assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == [
+        "000003"
+    ]
     assert not (tmp_path / "parts" / "model.safetensors").exists()
     train(config, shapes, tmp_path / "parts", True, quiet())
     assert_same_run(whole, tmp_path / "parts")
