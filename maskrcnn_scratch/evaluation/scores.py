@@ -159,7 +159,7 @@ def twelve_figures(
     return dict(zip(FIGURES, map(mean_of_known, parts), strict=True))
 
 
-def mean_of_known(values: Float[np.ndarray, "..."]) -> float:
+def mean_of_known(values: Float[np.ndarray, "*shape"]) -> float:
     """The mean without the -1 of classes that have no objects; -1 if all have none."""
     known = values[values > -1]
     return float(known.mean()) if known.size else -1.0
