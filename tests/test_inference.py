@@ -5,8 +5,8 @@ is off comes from the way there and back.
 
 Faults tried, and the test that caught each:
 - boxes left in the frame of the resized image -> test_what_is_found_lies_where_it_is
-- x scaled by the ratio of heights -> the same
-- masks pasted at the resized size -> the same
+- x scaled by the ratio of heights -> test_the_whole_image_stays_the_whole_image
+- masks pasted at the resized size -> test_what_is_found_lies_where_it_is
 - boxes not cut to the image -> test_boxes_end_with_the_image
 - threshold on scores > for >= -> test_the_score_threshold_is_the_least_score_kept
 - threshold not applied to masks or labels -> the same
@@ -51,6 +51,7 @@ from maskrcnn_scratch.inference.overlay import (
     draw_detections,
     draw_objects,
 )
+from maskrcnn_scratch.inference.predict import scale_boxes
 from maskrcnn_scratch.inference.settings import PredictSettings
 from maskrcnn_scratch.models import MaskRCNN
 from maskrcnn_scratch.structures import Detections, Target
@@ -130,6 +131,20 @@ def test_what_is_found_lies_where_it_is(data: st.DataObject) -> None:
     (seen,) = model.sizes
     assert max(seen[1:]) <= max(settings.max_size, 1)
     assert min(seen[1:]) <= settings.min_size
+
+
+sides = st.integers(1, 40)
+
+
+@given(sides, sides, sides, sides)
+def test_the_whole_image_stays_the_whole_image(
+    height: int, width: int, new_height: int, new_width: int
+) -> None:
+    """Each axis by its own ratio, to the last bit but rounding."""
+    whole = torch.tensor([[0.0, 0.0, width, height]])
+    scaled = scale_boxes(whole, (height, width), (new_height, new_width))
+    expected = torch.tensor([[0.0, 0.0, new_width, new_height]])
+    torch.testing.assert_close(scaled, expected)
 
 
 def test_boxes_end_with_the_image() -> None:

@@ -4,7 +4,8 @@ Faults tried, and the test that caught each:
 - biases of folded convolutions dropped -> test_folded_norms_compute_the_same
 - a norm's statistics left as they were -> the same
 - downsample.0's norm not found -> the same
-- biases without their convolution taken for a norm -> test_a_partial_resnet_18
+- biases without their convolution taken for a norm ->
+  test_a_bias_without_its_convolution_is_unused
 - nothing fits and nobody is told -> test_a_file_that_fits_nothing_is_refused
 - misshapen tensors counted as missing -> test_what_does_not_fit_is_named
 - torch.load without weights_only -> test_a_pickle_that_runs_code_is_refused
@@ -77,6 +78,19 @@ def test_folded_norms_compute_the_same(tmp_path: Path) -> None:
     image = torch.rand(1, 3, 64, 64)
     for mine, its in zip(model.backbone(image), backbone(image), strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-4)
+
+
+def test_a_bias_without_its_convolution_is_unused(tmp_path: Path) -> None:
+    """It was fitted to weights that are not there."""
+    tensors = folded(random_backbone(FROZEN))
+    del tensors["layer4.1.conv2.weight"]
+    torch.save(tensors, tmp_path / "partial.pth")
+    model = MaskRCNN(EXACT)
+    report = load_initial_weights(model, tmp_path / "partial.pth")
+    assert report.unused == ["backbone.layer4.1.conv2.bias"]
+    norm = [f"bn2.{name}" for name in ("weight", "bias", "running_mean", "running_var")]
+    expected = {f"backbone.layer4.1.{name}" for name in ("conv2.weight", *norm)}
+    assert set(report.missing) == expected
 
 
 def test_torchvisions_names_load_as_they_are(tmp_path: Path) -> None:
