@@ -10,7 +10,7 @@ Deliberate faults, and the test that caught each:
 - a preset left out of the help -> test_help_of_train_names_every_preset
 - Ctrl-C ends with 0 -> test_ctrl_c_says_where_it_stopped
 - `train` ignores --resume -> test_from_images_to_predictions
-- `data check` exits with 0 in spite of errors -> test_data_check_exits_with_1_for_errors
+- `data check` exits with 0 for errors -> test_data_check_exits_with_1_for_errors
 """
 
 from __future__ import annotations
