@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from maskrcnn_scratch import ops
+from maskrcnn_scratch.cpu import threads
 from maskrcnn_scratch.cpu.compiled import forget_stale_kernels
 from maskrcnn_scratch.reference import masks as reference_masks
 
@@ -62,9 +63,9 @@ def own_checks() -> Iterator[None]:
 
 @pytest.fixture
 def restore_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)
 
 
 # Arguments
@@ -384,8 +385,8 @@ def test_the_memory_format_does_not_matter(layer: Layer) -> None:
 
 
 def test_a_list_of_boxes_is_their_images_in_order() -> None:
-    listed = ops.roi_align(FEATURES, [BOXES[:2], BOXES[2:]], 2, 0.5, 2)
-    rois = torch.cat([torch.tensor([[0.0], [0], [1]]), BOXES], dim=1)
+    listed = ops.roi_align(FEATURES, [BOXES[:1], BOXES[1:]], 2, 0.5, 2)
+    rois = torch.cat([torch.tensor([[0.0], [1], [1]]), BOXES], dim=1)
     assert torch.equal(listed, ops.roi_align(FEATURES, rois, 2, 0.5, 2))
 
 
@@ -527,8 +528,8 @@ def test_threads_change_nothing(layer: Layer) -> None:
     images = torch.randint(0, 2, (40, 1), generator=generator)
     rois = torch.cat([images, corners], dim=1)  # some inside out
     results = []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
         features = FEATURES.repeat(1, 16, 1, 1).requires_grad_()
         out = layer(features, rois)
         (gradient,) = torch.autograd.grad(out.square().sum(), features)
@@ -538,12 +539,24 @@ def test_threads_change_nothing(layer: Layer) -> None:
         assert torch.equal(gradient, results[0][1])
 
 
-def run_every_kernel() -> None:
+@pytest.mark.usefixtures("restore_threads")
+def test_kernels_use_as_many_threads_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(3)
+    allowed = []
+    run = threads.run
+
+    def watched(tasks: Sequence[threads.Task], workers: int) -> None:
+        allowed.append(workers)
+        run(tasks, workers)
+
+    monkeypatch.setattr(threads, "run", watched)
     features = FEATURES.clone().requires_grad_()
     for layer in LAYERS.values():
         layer(features, ROIS).sum().backward()
     ops.batched_nms(BOXES, SCORES, INDEX, 0.5)
     ops.mask_targets(MASKS, BOXES, INDEX, 7)
+    ops.paste_masks(torch.rand(3, 4, 4), BOXES, (8, 9))
+    assert allowed == [3] * (2 * len(LAYERS) + 3)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -558,8 +571,6 @@ def test_kernels_run_in_a_forked_worker() -> None:
     def work() -> None:
         torch.set_num_threads(1)  # as DataLoader does; torch's own threads hang too
         ops.roi_align(features, ROIS, 2)
-        from maskrcnn_scratch.cpu import threads
-
         threads.run([lambda: None] * 4, 2)
 
     child = multiprocessing.get_context("fork").Process(target=work)
@@ -572,8 +583,6 @@ def test_kernels_run_in_a_forked_worker() -> None:
 
 
 def test_an_error_in_a_thread_is_raised() -> None:
-    from maskrcnn_scratch.cpu import threads
-
     with pytest.raises(ZeroDivisionError):
         threads.run([lambda: None, lambda: 1 / 0], 2)
 
