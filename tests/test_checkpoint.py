@@ -94,7 +94,8 @@ def kill_at_any_time(out):
             save = writer(folder, 1000)
             for iteration in range(1, 1_000_000):
                 save(iteration)
-        while len(checkpoint.checkpoints(folder)) < 2:
+        latest = time.monotonic() + 60
+        while len(checkpoint.checkpoints(folder)) < 2 and time.monotonic() < latest:
             time.sleep(0.001)
         time.sleep(delay / 1000)
         os.kill(child, signal.SIGKILL)
