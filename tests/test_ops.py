@@ -27,6 +27,7 @@ from maskrcnn_scratch import ops
 from maskrcnn_scratch.cpu import threads
 from maskrcnn_scratch.cpu.compiled import forget_stale_kernels
 from maskrcnn_scratch.reference import masks as reference_masks
+from maskrcnn_scratch.reference.fpn_levels import fpn_levels
 
 BOXES = torch.tensor([[1.0, 1, 5, 6], [2, 1, 6, 6], [20, 3, 30, 9]])
 ROIS = torch.cat([torch.tensor([[0.0], [1], [0]]), BOXES], dim=1)
@@ -421,6 +422,16 @@ def test_float32_nms_is_exact_at_the_threshold() -> None:
     scores, classes = torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([0, 1, 0, 7])
     assert ops.batched_nms(boxes, scores, classes, 0.5).tolist() == [0, 1, 2, 3]
     assert ops.batched_nms(boxes, scores, classes, 0.49).tolist() == [0, 1, 3]
+
+
+def test_float32_levels_are_exact_at_their_borders() -> None:
+    """Sides of 112, 224, 448 and their neighbours; w h rounds across the border."""
+    sides = torch.tensor([112.0, 224, 448])
+    below, above = sides.nextafter(0 * sides), sides.nextafter(2 * sides)
+    sizes = torch.cartesian_prod(*[torch.cat([below, sides, above])] * 2)
+    boxes = torch.cat([torch.zeros_like(sizes), sizes], dim=1)
+    levels = ops.fpn_levels(boxes)
+    assert levels.tolist() == fpn_levels(boxes.double().numpy()).tolist()
 
 
 # Masks: reference.masks has its own suite

@@ -102,7 +102,9 @@ def paste(
         x1, y1, x2, y2 = boxes[n]
         if not (x2 > x1 and y2 > y1):
             continue
-        ringed[1:-1, 1:-1] = probabilities[n]
+        for i in range(m):
+            for j in range(m):
+                ringed[i + 1, j + 1] = probabilities[n, i, j]
         top, rows, y_weight = pixel_reads(y1, y2, m, height)
         left, columns, x_weight = pixel_reads(x1, x2, m, width)
         for i in range(len(rows)):
