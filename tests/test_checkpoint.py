@@ -5,7 +5,8 @@ Faults tried, and the test that caught each:
 - renamed before the training state is written -> the same
 - old ones removed in place, not renamed first -> the same
 - old ones removed before the new one is in place -> the same
-- nothing forced to the disk -> test_all_is_on_the_disk_before_the_rename
+- a file, the folder or its parent not forced to the disk ->
+  test_all_is_on_the_disk_before_the_rename
 - folders sorted as texts, not numbers -> test_the_newest_is_the_highest_number
 - drafts of killed writers never removed -> test_the_newest_two_are_kept_and_no_drafts
 - momentum not saved -> test_model_and_optimizer_come_back_as_they_were
@@ -19,6 +20,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 import pytest
@@ -156,23 +158,30 @@ def linear() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 def test_all_is_on_the_disk_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every file, and the folder, is forced to the disk before it gets its name."""
-    forced: set[int] = set()
+    """Every file, then the folder that lists them, is forced before it is renamed."""
+    forced: dict[int, list[str]] = {}
     real_fsync, real_replace = os.fsync, os.replace
 
     def fsync(descriptor: int) -> None:
-        forced.add(os.fstat(descriptor).st_ino)
+        status = os.fstat(descriptor)
+        forced[status.st_ino] = names(descriptor) if S_ISDIR(status.st_mode) else []
         real_fsync(descriptor)
 
+    def names(folder: Path | int) -> list[str]:
+        return sorted(os.listdir(folder))
+
     def replace(source: Path, target: Path) -> None:
-        paths = [source, *source.iterdir()] if source.is_dir() else [source]
-        assert {path.stat().st_ino for path in paths} <= forced
+        if source.is_dir():
+            assert {path.stat().st_ino for path in source.iterdir()} <= forced.keys()
+            assert forced[source.stat().st_ino] == names(source)
+        else:
+            assert source.stat().st_ino in forced
         real_replace(source, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     save_checkpoint(tmp_path, 1, *linear(), {}, ["a"])
-    assert tmp_path.stat().st_ino in forced
+    assert forced[tmp_path.stat().st_ino] == ["000001"]
 
 
 def test_the_newest_is_the_highest_number(tmp_path: Path) -> None:
