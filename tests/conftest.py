@@ -13,8 +13,14 @@ from types import ModuleType
 import jaxtyping
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from typecheck import checked
+
+# Without a GPU, CUDA kernels run in numba's simulator. It must be asked for before
+# numba is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
 # One thread a process: pytest-xdist brings the processes, and torch's threads wait for
 # each other by spinning, which on a busy machine makes them many times slower.
@@ -22,7 +28,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Shape annotations such as Float[Tensor, "rois 4"] are checked in every call that the
 # tests make. cpu/ and cuda/ hold compiled code, which takes no Python wrappers.
-CHECKED = ["structures", "ops", "models", "data", "evaluation", "inference", "training"]
+CHECKED = ["structures", "ops", "models", "data", "evaluation", "weights", "inference"]
+CHECKED += ["training"]
 jaxtyping.install_import_hook(
     [f"maskrcnn_scratch.{floor}" for floor in CHECKED], "typecheck.checked"
 )
@@ -76,3 +83,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real images at {SHARED_DATA}")
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which floors the property suites have run over, and how many tests each."""
+    passed = terminalreporter.stats.get("passed", [])
+    ids = [report.nodeid.partition("[")[2] for report in passed]
+    names = ("reference", "ops", "cuda-simulator", "cuda-gpu")
+    counts = {name: sum(name in parameters for parameters in ids) for name in names}
+    exercised = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    terminalreporter.write_line(f"floors exercised (tests): {exercised or 'none'}")

@@ -53,7 +53,8 @@ def reference_floor(component: str) -> Floor:
 
 def floors(component: str) -> list[Floor]:
     """Every floor that the component stands on, the reference first."""
-    return [reference_floor(component), *ops_floors(component)]
+    others = [*ops_floors(component), *cuda_floors(component)]
+    return [reference_floor(component), *others]
 
 
 # The components that stand on the ops floor too, and how far it may be off. It runs in
@@ -72,3 +73,19 @@ def ops_floors(component: str) -> list[Floor]:
     from ops_floor import COMPONENTS
 
     return [Floor("ops", COMPONENTS[component], ADAPTED[component])]
+
+
+# The components that stand on the CUDA floor: where they are adapted (a dictionary
+# COMPONENTS there), and how far float32 may be off.
+CUDA: dict[str, tuple[str, float]] = {}
+
+
+def cuda_floors(component: str) -> list[Floor]:
+    """Floor 1 on a GPU, or in numba's simulator where there is none."""
+    if component not in CUDA:
+        return []
+    from cuda_floor import NAME
+
+    adaptors, tolerance = CUDA[component]
+    functions = importlib.import_module(adaptors).COMPONENTS[component]
+    return [Floor(NAME, functions, tolerance)]

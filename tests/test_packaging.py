@@ -170,14 +170,14 @@ def test_ci_can_be_run() -> None:
 # records, files and the version.
 FLOORS = [
     {"reference"},
-    {"cpu", "data", "figures"},
-    {"ops"},
+    {"cpu", "cuda", "data", "figures"},
+    {"ops", "learning"},
     {"models"},
     {"weights"},
     {"evaluation"},
     {"inference"},
     {"training"},
-    {"demo", "doctor"},
+    {"benchmarks", "demo", "doctor"},
     {"commands"},
     {"cli"},
     {"__main__"},

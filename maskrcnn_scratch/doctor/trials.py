@@ -119,7 +119,7 @@ def check_numba_cuda() -> Check:
     def ask_numba() -> str:
         from numba import cuda
 
-        device: Any = cuda.get_current_device()  # type: ignore[no-untyped-call]
+        device: Any = cuda.get_current_device()
         return str(device.name)
 
     extra = "cuda12" if str(torch.version.cuda).startswith("12.") else "cuda13"
