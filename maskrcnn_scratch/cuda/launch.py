@@ -71,8 +71,17 @@ def in_simulator(
     threads: int | tuple[int, ...],
     arguments: Any,
 ) -> None:
-    """Launch in numba's simulator: each thread is Python code, on the CPU's memory."""
-    kernel[blocks, threads](*(as_array(argument) for argument in arguments))
+    """Launch in numba's simulator: each thread is Python code, on the CPU's memory.
+
+    Arrays pass for device memory: others the simulator copies there and back, and
+    refuses those with gaps.
+    """
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    arrays = [as_array(argument) for argument in arguments]
+    kernel[blocks, threads](
+        *(FakeCUDAArray(a) if isinstance(a, np.ndarray) else a for a in arrays)
+    )
 
 
 runner: Runner = in_simulator if SIMULATED else on_gpu

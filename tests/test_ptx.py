@@ -1,0 +1,62 @@
+"""Every kernel of the CUDA floor compiles for real GPUs, though there is none here.
+
+The simulator runs kernels as Python and sees no types; the compiler does. Each compute
+capability is compiled in a process of its own, for this one may be in the simulator.
+
+Deliberate faults, and the test that caught each:
+
+- a kernel that assigns a float to an integer index -> test_kernels_compile
+- a kernel that no example launches -> test_examples_launch_every_kernel
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("ptx.py")
+CAPABILITIES = ["75", "80", "90", "100"]
+
+pytestmark = pytest.mark.skipif(
+    find_spec("nvidia") is None or find_spec("nvidia.cu13") is None,
+    reason='no compiler: python -m pip install -c constraints.txt -e ".[ptx]"',
+)
+
+
+@lru_cache
+def report(capability: str) -> dict[str, Any]:
+    """What ``ptx.py`` prints for one compute capability."""
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    environment["PYTHONPATH"] = str(SCRIPT.parent)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, capability],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_kernels_compile(capability: str) -> None:
+    result = report(capability)
+    assert result["errors"] == []
+    assert len(result["kernels"]) >= 20
+    for name, resources in result["resources"].items():
+        assert resources["registers"] <= 255, name
+        assert resources["spilled"] == 0, f"{name} spills {resources['spilled']} bytes"
+
+
+@pytest.mark.slow
+def test_examples_launch_every_kernel() -> None:
+    assert report("90")["not launched"] == []
