@@ -12,6 +12,7 @@ import typer
 
 from maskrcnn_scratch.commands import data
 from maskrcnn_scratch.commands.anatomy import anatomy
+from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
@@ -32,6 +33,7 @@ app.add_typer(data.app, name="data", rich_help_panel="Train and use")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(misalignment)
 app.command(rich_help_panel="This machine")(doctor)
+app.command(rich_help_panel="This machine")(bench)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,6 +42,7 @@ COMMANDS = [
     ["anatomy"],
     ["misalignment"],
     ["doctor"],
+    ["bench"],
 ]
 HEAVY = {"torch", "numba", "numpy", "matplotlib", "PIL", "pycocotools", "pandas"}
 
