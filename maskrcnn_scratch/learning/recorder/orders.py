@@ -1,0 +1,134 @@
+"""A kernel's test: every order of threads, no fault, the same result."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from maskrcnn_scratch.learning.recorder.faults import ORDER, Fault, KernelFault
+from maskrcnn_scratch.learning.recorder.recording import Recording
+from maskrcnn_scratch.learning.recorder.run import Size, Uninitialised, as_array, record
+
+ORDERS = ("forward", "reversed", "shuffled")
+ROUNDINGS = 64  # units in the last place by which the order of atomic sums may tell
+
+
+def record_orders(
+    kernel: Any, blocks: Size, threads: Size, *arguments: Any, **options: Any
+) -> dict[str, Recording]:
+    """Record a launch with its threads forward, reversed and shuffled.
+
+    Each order gets copies of the arguments; the arguments themselves hold the results
+    of "forward" afterwards. Where another order gives other results, beyond the
+    rounding of sums, its recording has the fault "order dependence". Options are those
+    of ``record``.
+    """
+    copies = {order: copy_of(arguments) for order in ORDERS[1:]}
+    made = {"forward": record(kernel, blocks, threads, *arguments, **options)}
+    for order, own in copies.items():
+        made[order] = record(kernel, blocks, threads, *own, order=order, **options)
+        made[order].faults += differences(made["forward"], arguments, own, order)
+    return made
+
+
+def check(
+    kernel: Any,
+    blocks: Size,
+    threads: Size,
+    *arguments: Any,
+    same_result: bool = True,
+    allow: tuple[str, ...] = (),
+    **options: Any,
+) -> Recording:
+    """Raise KernelFault, which tells all faults, unless a launch is free of them.
+
+    Threads run in every order of ``record_orders``. ``same_result=False`` is for a
+    kernel whose result may depend on the order, as a list that atomics fill;
+    ``allow`` names faults that are meant, as "same-value write". Returns the recording
+    of the forward order, whose results the arguments hold.
+    """
+    made = record_orders(kernel, blocks, threads, *arguments, **options)
+    allowed = {*allow, *(() if same_result else (ORDER,))}
+    faults: dict[tuple[object, ...], Fault] = {}
+    for recording in made.values():
+        for fault in recording.faults:
+            if fault.kind not in allowed:
+                faults.setdefault((fault.kind, fault.array, fault.lines), fault)
+    if faults:
+        raise KernelFault(made["forward"].kernel, list(faults.values()))
+    return made["forward"]
+
+
+@contextmanager
+def recording(order: str = "forward") -> Iterator[list[Recording]]:
+    """Record every launch of the package's kernels within; none reaches a GPU.
+
+    Yields the list that the recordings are added to.
+    """
+    from maskrcnn_scratch.cuda import launch
+
+    made: list[Recording] = []
+
+    def runner(kernel: Any, blocks: Size, threads: Size, arguments: Any) -> None:
+        arrays = (launch.as_array(argument) for argument in arguments)
+        made.append(record(kernel, blocks, threads, *arrays, order=order))
+
+    before, launch.runner = launch.runner, runner
+    try:
+        yield made
+    finally:
+        launch.runner = before
+
+
+def copy_of(argument: Any) -> Any:
+    """Arrays anew, in the same layout; tuples of them; numbers as they are."""
+    if isinstance(argument, tuple):
+        return tuple(copy_of(part) for part in argument)
+    if isinstance(argument, Uninitialised):
+        return Uninitialised(copy_of(argument.array))
+    array = as_array(argument)
+    return copy.deepcopy(array) if isinstance(array, np.ndarray) else array
+
+
+def differences(forward: Recording, ours: Any, theirs: Any, order: str) -> list[Fault]:
+    """A fault for each array that another order left with other values."""
+    names = iter(forward.shapes)
+    found = []
+    for one, other in zip(arrays_in(ours), arrays_in(theirs), strict=True):
+        name = next(names)
+        differs = ~same(one, other)
+        if differs.any():
+            index = tuple(int(i) for i in np.argwhere(differs)[0])
+            message = (
+                f"{name}[{', '.join(map(str, index))}] is {one[index]} with threads "
+                f"forward and {other[index]} {order}"
+            )
+            count = int(differs.sum())
+            found.append(Fault(ORDER, message, name, index, count=count))
+    return found
+
+
+def arrays_in(argument: Any) -> Iterator[Any]:
+    """The arrays of a launch's arguments, in order."""
+    if isinstance(argument, tuple):
+        for part in argument:
+            yield from arrays_in(part)
+        return
+    array = as_array(getattr(argument, "array", argument))
+    if isinstance(array, np.ndarray):
+        yield array
+
+
+def same(one: Any, other: Any) -> Any:
+    """Where two results agree: exactly, or floats but for rounding."""
+    if one.dtype.kind != "f":
+        return one == other
+    scale = np.maximum(np.abs(one), np.abs(other), dtype=np.float64)
+    near = np.abs(one.astype(np.float64) - other) <= ROUNDINGS * (
+        np.finfo(one.dtype).eps * scale
+    )
+    return near | (one == other) | (np.isnan(one) & np.isnan(other))
