@@ -121,6 +121,7 @@ class RecordingArray:
             return self.values.dtype.type(0)
         if self.memory.read_only:
             self.flag_read_only(index, site)
+            return self.values[index]
         self.note(address, ATOMIC, site)
         old = self.values.item(index) if self.as_python else self.values[index]
         self.values[index] = self.converted(new(old))
@@ -128,16 +129,17 @@ class RecordingArray:
 
     def note(self, address: int, kind: int, site: int, value: Any = 0) -> None:
         """Log an access, and keep count of what has been written."""
-        launch = self.launch
-        launch.step()
-        thread, memory = launch.current, self.memory
+        launch, memory = self.launch, self.memory
+        thread = launch.current
+        thread.steps += 1
+        if thread.steps > launch.limit:
+            launch.out_of_steps()
         if memory.local:
             launch.local[kind == WRITE] += 1
         else:
-            # -1 and -2 have the same hash.
-            told = hash(value) if value != -1 else 1 << 61
             code = kind | self.bytes << 2
-            row = (address, code, thread.number, thread.moment, site, told)
+            bits = 0 if kind != WRITE else same_for_equal(value)
+            row = (address, code, thread.number, thread.moment, site, bits)
             launch.log.extend(row)
         written = memory.written
         if written is not None:
@@ -235,3 +237,13 @@ class RecordingArray:
             index=told,
             lines=(line,),
         )
+
+
+def same_for_equal(value: Any) -> int:
+    """A number that is the same for equal values, and all but surely for these alone.
+
+    -1 and -2 have the same hash, and NaNs have different ones.
+    """
+    if value == -1:
+        return 1 << 61
+    return hash(value) if value == value else 1 << 60

@@ -32,6 +32,7 @@ class Blocks:
         self.launch, self.order = launch, order
         self.hub = threading.Lock()
         self.workers: list[Worker] = []
+        self.turns: list[Thread] = []  # who may run before anybody waits; last first
         self.error: BaseException | None = None
         self.answers: dict[int, Any] = {}
         self.body: Callable[[], None]
@@ -76,20 +77,26 @@ class Blocks:
         while len(self.workers) < len(threads):
             self.workers.append(Worker(self))
         while not self.launch.stopped and self.error is None:
-            ready = [t for n in self.order.of(len(threads)) if may_run(t := threads[n])]
-            for thread in ready:
-                self.launch.current = thread
-                worker = self.workers[thread.in_block]
-                worker.thread = thread
-                worker.go.release()
-                self.hub.acquire()
-                if self.launch.stopped or self.error:
-                    break
-            else:
-                if not ready and all(t.state == ENDED for t in threads):
-                    break
+            turns = [t for n in self.order.of(len(threads)) if may_run(t := threads[n])]
+            if not turns and all(thread.state == ENDED for thread in threads):
+                break
+            self.turns = turns[::-1]
+            self.next_turn()
+            self.hub.acquire()  # until the last of them has given its turn away
+            if not self.turns:
                 self.resolve(threads)
         self.hub.release()
+
+    def next_turn(self) -> None:
+        """Let the next thread go on, or else the loop that gives the turns."""
+        if self.turns and not self.launch.stopped and self.error is None:
+            thread = self.turns.pop()
+            self.launch.current = thread
+            worker = self.workers[thread.in_block]
+            worker.thread = thread
+            worker.go.release()
+        else:
+            self.hub.release()
 
     def end_workers(self) -> None:
         """Let every Python thread end; those that wait in a kernel give up."""

@@ -51,10 +51,8 @@ class Memory:
     written: NDArray[np.bool_] | None = None
     members: list[Member] = field(default_factory=list)
 
-    @property
-    def local(self) -> bool:
-        """Whether one thread alone sees it."""
-        return self.space == LOCAL
+    def __post_init__(self) -> None:
+        self.local = self.space == LOCAL  # one thread alone sees it
 
     def place(self, address: int) -> tuple[str, tuple[int, ...]]:
         """The array and the index at an address."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskrcnn_scratch.learning.recorder.faults import ORDER, Fault, KernelFault
 from maskrcnn_scratch.learning.recorder.recording import Recording
 from maskrcnn_scratch.learning.recorder.run import Size, Uninitialised, as_array, record
+from maskrcnn_scratch.learning.recorder.storage import bounds, overlapping
 
 ORDERS = ("forward", "reversed", "shuffled")
 ROUNDINGS = 64  # units in the last place by which the order of atomic sums may tell
@@ -27,11 +29,15 @@ def record_orders(
     rounding of sums, its recording has the fault "order dependence". Options are those
     of ``record``.
     """
-    copies = {order: copy_of(arguments) for order in ORDERS[1:]}
-    made = {"forward": record(kernel, blocks, threads, *arguments, **options)}
-    for order, own in copies.items():
+    given = with_arrays(arguments)
+    arrays = list(arrays_in(given))
+    before = {order: copies_of(arrays) for order in ORDERS[1:]}
+    made = {"forward": record(kernel, blocks, threads, *given, **options)}
+    for order, owned in before.items():
+        own = copies(given, owned)
         made[order] = record(kernel, blocks, threads, *own, order=order, **options)
-        made[order].faults += differences(made["forward"], arguments, own, order)
+        theirs = [owned[id(array)] for array in arrays]
+        made[order].faults += differences(made["forward"], arrays, theirs, order)
     return made
 
 
@@ -84,22 +90,46 @@ def recording(order: str = "forward") -> Iterator[list[Recording]]:
         launch.runner = before
 
 
-def copy_of(argument: Any) -> Any:
-    """Arrays anew, in the same layout; tuples of them; numbers as they are."""
+def copies(argument: Any, owned: dict[int, NDArray[Any]]) -> Any:
+    """The argument with the copies of its arrays, by the ids of these."""
     if isinstance(argument, tuple):
-        return tuple(copy_of(part) for part in argument)
+        return tuple(copies(part, owned) for part in argument)
     if isinstance(argument, Uninitialised):
-        return Uninitialised(copy_of(argument.array))
-    array = as_array(argument)
-    return copy.deepcopy(array) if isinstance(array, np.ndarray) else array
+        return Uninitialised(copies(argument.array, owned))
+    return owned.get(id(argument), argument)
+
+
+def with_arrays(argument: Any) -> Any:
+    """The argument with NumPy's views of its tensors."""
+    if isinstance(argument, tuple):
+        return tuple(with_arrays(part) for part in argument)
+    if isinstance(argument, Uninitialised):
+        return Uninitialised(as_array(argument.array))
+    return as_array(argument)
+
+
+def copies_of(arrays: Sequence[NDArray[Any]]) -> dict[int, NDArray[Any]]:
+    """Copies, by the ids of the originals; what overlapped overlaps again."""
+    made: dict[int, NDArray[Any]] = {}
+    spans = [bounds(array) for array in arrays]
+    for group in overlapping(spans):
+        low = min(spans[k][0] for k in group)
+        high = max(spans[k][1] for k in group)
+        raw = bytearray(ctypes.string_at(low, high - low))
+        for old in (arrays[k] for k in group):
+            offset = old.__array_interface__["data"][0] - low
+            anew: NDArray[Any] = np.ndarray(
+                old.shape, old.dtype, raw, offset, old.strides
+            )
+            anew.flags.writeable = old.flags.writeable
+            made[id(old)] = anew
+    return made
 
 
 def differences(forward: Recording, ours: Any, theirs: Any, order: str) -> list[Fault]:
     """A fault for each array that another order left with other values."""
-    names = iter(forward.shapes)
     found = []
-    for one, other in zip(arrays_in(ours), arrays_in(theirs), strict=True):
-        name = next(names)
+    for name, one, other in zip(forward.shapes, ours, theirs, strict=True):
         differs = ~same(one, other)
         if differs.any():
             index = tuple(int(i) for i in np.argwhere(differs)[0])
@@ -118,7 +148,7 @@ def arrays_in(argument: Any) -> Iterator[Any]:
         for part in argument:
             yield from arrays_in(part)
         return
-    array = as_array(getattr(argument, "array", argument))
+    array = getattr(argument, "array", argument)
     if isinstance(array, np.ndarray):
         yield array
 

@@ -64,9 +64,11 @@ class Cuda(Namespace):
 
     def grid(self, axes: int) -> Any:
         """The thread's index in the launch."""
+        if axes == 1:
+            thread = self._launch.current
+            return thread.blockIdx.x * self.blockDim.x + thread.threadIdx.x
         pairs = zip(self.blockIdx, self.blockDim, self.threadIdx, strict=True)
-        index = tuple(block * size + thread for block, size, thread in pairs)
-        return index[0] if axes == 1 else index[:axes]
+        return tuple(block * size + thread for block, size, thread in pairs)[:axes]
 
     def gridsize(self, axes: int) -> Any:
         """How many threads the launch has."""

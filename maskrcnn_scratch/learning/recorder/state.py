@@ -142,11 +142,14 @@ class Launch:
 
     def step(self) -> None:
         """Count what a thread does, so that no loop is endless."""
-        thread = self.current
-        thread.steps += 1
-        if thread.steps > self.limit:
-            self.endless(f"more than {self.limit} steps", self.kernel_line())
-            raise Stop
+        self.current.steps += 1
+        if self.current.steps > self.limit:
+            self.out_of_steps()
+
+    def out_of_steps(self) -> None:
+        """End the launch: the current thread has made as many steps as it may."""
+        self.endless(f"more than {self.limit} steps", self.kernel_line())
+        raise Stop
 
     def endless(self, why: str, line: Line | None) -> None:
         """Flag the current thread's loop, and end the launch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class Storage:
             memory.written[first - low : last - low] = True
         own = memory
         if not array.flags.writeable:
-            own = Memory(**{**vars(memory), "name": name, "read_only": True})
+            own = replace(memory, name=name, read_only=True)
         return RecordingArray(array, memory.address + offset, own, self.launch)
 
     def constant(self, name: str, array: NDArray[Any]) -> RecordingArray:

@@ -56,11 +56,11 @@ class Worker(threading.Thread):
             self.thread.state = ENDED
             if self.ending:
                 return
-            self.blocks.hub.release()
+            self.blocks.next_turn()
 
     def give_way(self) -> None:
         """Let the others run until this thread's turn comes again."""
-        self.blocks.hub.release()
+        self.blocks.next_turn()
         self.go.acquire()
         if self.ending:
             raise Stop
