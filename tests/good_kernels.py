@@ -258,12 +258,13 @@ GOOD = [
     ),
     Good(
         *(levels, 2, 4),
-        lambda: ((numbers(4, 3) ** 2, numbers(2, 5) ** 2), np.arange(19) % 2, zeros(19)),
+        lambda: (
+            (numbers(4, 3) ** 2, numbers(2, 5) ** 2),
+            np.arange(19) % 2,
+            zeros(19),
+        ),
         lambda maps, level_of, _: np.sqrt(
-            [
-                max(maps[k][i % len(maps[k]), [0, -1]])
-                for i, k in enumerate(level_of)
-            ]
+            [max(maps[k][i % len(maps[k]), [0, -1]]) for i, k in enumerate(level_of)]
         ),
     ),
 ]

@@ -153,12 +153,17 @@ def arrays_in(argument: Any) -> Iterator[Any]:
         yield array
 
 
-def same(one: Any, other: Any) -> Any:
-    """Where two results agree: exactly, or floats but for rounding."""
+def same(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where two results agree: exactly, or floats but for rounding.
+
+    Terms of a sum may cancel, so rounding is measured by the array's largest number.
+    """
     if one.dtype.kind != "f":
-        return one == other
-    scale = np.maximum(np.abs(one), np.abs(other), dtype=np.float64)
-    near = np.abs(one.astype(np.float64) - other) <= ROUNDINGS * (
-        np.finfo(one.dtype).eps * scale
-    )
-    return near | (one == other) | (np.isnan(one) & np.isnan(other))
+        return np.asarray(one == other)
+    unit = np.finfo(one.dtype).eps
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    finite = np.isfinite(one) & np.isfinite(other)
+    largest = np.abs(one[finite]).max(initial=0)
+    apart = np.where(finite, one, 0) - np.where(finite, other, 0)
+    near = finite & (np.abs(apart) <= ROUNDINGS * unit * largest)
+    return np.asarray(near | (one == other) | (np.isnan(one) & np.isnan(other)))
