@@ -1,0 +1,63 @@
+"""Examples of mask targets, mask paste and mask loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskrcnn_scratch.cuda.losses import (
+    mask_loss,
+    mask_loss_backward,
+    mask_loss_naive,
+)
+from maskrcnn_scratch.cuda.mask_paste import paste_masks, paste_masks_naive
+from maskrcnn_scratch.cuda.mask_targets import mask_targets, mask_targets_naive
+
+BOXES = [[1.25, 0.5, 6.0, 4.75], [-3.0, 2.0, 9.5, 40.0], [2.0, 2.0, 2.0, 5.0]]
+
+
+def boxes(device: str) -> Tensor:
+    """Within the image of 6 x 9, beyond it, and without area."""
+    return torch.tensor(BOXES, device=device)
+
+
+def targets(function: Any, device: str) -> Tensor:
+    masks = torch.arange(2 * 6 * 9, device=device).reshape(2, 6, 9) % 5 < 2
+    index = torch.tensor([1, 0, 1], device=device)
+    result: Tensor = function(masks, boxes(device), index, 5)
+    return result
+
+
+def pasted(function: Any, device: str, dtype: torch.dtype) -> Tensor:
+    maps = torch.linspace(0, 1, 48, device=device).reshape(3, 4, 4).to(dtype)
+    result: Tensor = function(maps, boxes(device), (6, 9), 0.5)
+    return result
+
+
+def loss_arguments(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    logits = torch.linspace(-3, 3, 2 * 3 * 9, device=device).reshape(2, 3, 3, 3)
+    labels = torch.tensor([2, 0], device=device)
+    goals = torch.linspace(0, 1, 18, device=device).reshape(2, 3, 3)
+    return logits.to(dtype), labels, goals
+
+
+def loss_and_gradients(device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    logits, labels, goals = loss_arguments(device, dtype)
+    loss, slopes = mask_loss(logits, labels, goals)
+    arguments = torch.ones((), device=device), slopes, labels, 3, dtype
+    gradients = [mask_loss_backward(*arguments, last) for last in (False, True)]
+    return loss, *gradients
+
+
+EXAMPLES = {
+    "mask_targets": lambda device, dtype: targets(mask_targets, device),
+    "mask_targets_naive": lambda device, dtype: targets(mask_targets_naive, device),
+    "paste_masks": lambda device, dtype: pasted(paste_masks, device, dtype),
+    "paste_masks_naive": lambda device, dtype: pasted(paste_masks_naive, device, dtype),
+    "mask_loss": loss_and_gradients,
+    "mask_loss_naive": lambda device, dtype: mask_loss_naive(
+        *loss_arguments(device, dtype)
+    ),
+}
