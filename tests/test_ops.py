@@ -483,7 +483,9 @@ def every_operator() -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield "roi_align", (pyramid, ROIS, INDEX, 2, 3, SCALES, 2, True, mode)
         yield "roi_warp", (x, ROIS, 2, 3, 0.5, 2, mode)
     yield "roi_pool", (x, ROIS, 2, 3, 0.5, "round")
-    yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5)
+    yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5, None)
+    yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5, 1)
+    yield "match", (BOXES, BOXES[1:], 0.7, 0.3, True)
     yield "mask_fractions", (MASKS, BOXES, INDEX, 7)
     yield "paste_masks", (torch.rand(3, 4, 4), BOXES, 8, 9, 0.5)
 
@@ -564,7 +566,7 @@ def test_kernels_use_as_many_threads_as_torch(monkeypatch: pytest.MonkeyPatch) -
     features = FEATURES.clone().requires_grad_()
     for layer in LAYERS.values():
         layer(features, ROIS).sum().backward()
-    ops.batched_nms(BOXES, SCORES, INDEX, 0.5)
+    ops.match(BOXES, BOXES, 0.7, 0.3, False)
     ops.mask_targets(MASKS, BOXES, INDEX, 7)
     ops.paste_masks(torch.rand(3, 4, 4), BOXES, (8, 9))
     assert allowed == [3] * (2 * len(LAYERS) + 3)

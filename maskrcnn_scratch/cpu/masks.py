@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 
 from maskrcnn_scratch.cpu import threads
+from maskrcnn_scratch.cpu.box_grid import corners
 from maskrcnn_scratch.cpu.compiled import Array, compiled
-from maskrcnn_scratch.cpu.taps import axis_taps, number_cells
+from maskrcnn_scratch.cpu.taps import axis_taps
 
 
 def mask_targets(
@@ -42,7 +43,8 @@ def paste_masks(
 ) -> Array:
     """Where each m x m map, stretched over its box, reaches the threshold.
 
-    Read at the pixels' centres, 0 outside the map: (n, height, width) booleans.
+    Read at the pixels' centres, 0 outside the map: (n, height, width) booleans. What is
+    not set is never written: the system hands out memory that is zero already.
     """
     out = np.zeros((len(boxes), *image_size), bool)
     tasks = [
@@ -57,27 +59,33 @@ def paste_masks(
 def read_masks(
     masks: Array, boxes: Array, index: Array, start: int, stop: int, out: Array
 ) -> None:
-    """``mask_targets`` for the boxes start..stop."""
+    """``mask_targets`` for the boxes start..stop.
+
+    Adaptive samples are less than a pixel apart, so the columns that a box reads are
+    all those from the first to the last: a row goes by in one stretch.
+    """
     _, height, width = masks.shape
     size = out.shape[1]
-    slot_of = np.full(width, -1, np.int64)
+    line = np.empty(width)
     for n in range(start, stop):
-        x1, y1, x2, y2 = boxes[n]
+        x1, y1, x2, y2 = corners(boxes, n)
         y_first, rows, y_weight = axis_taps(y1 - 0.5, y2 - y1, size, 0, height)
-        x_first, x_cell, x_weight = axis_taps(x1 - 0.5, x2 - x1, size, 0, width)
-        columns, slots = number_cells(x_cell, slot_of)
-        line = np.empty(len(columns))
-        mask = masks[index[n]]
+        x_first, columns, x_weight = axis_taps(x1 - 0.5, x2 - x1, size, 0, width)
+        if len(rows) == 0 or len(columns) == 0:
+            out[n] = 0
+            continue
+        left, right = columns[0], columns[-1] + 1
+        mask, sums = masks[index[n]], line[: right - left]
         for i in range(size):
-            line[:] = 0
+            sums[:] = 0
             for t in range(y_first[i], y_first[i + 1]):
-                row, weight = mask[rows[t]], y_weight[t]
-                for k in range(len(columns)):
-                    line[k] += weight * row[columns[k]]
+                row, weight = mask[rows[t]][left:right], y_weight[t]
+                for k in range(len(sums)):
+                    sums[k] += weight * row[k]
             for j in range(size):
                 value = 0.0
                 for t in range(x_first[j], x_first[j + 1]):
-                    value += x_weight[t] * line[slots[t]]
+                    value += x_weight[t] * sums[columns[t] - left]
                 out[n, i, j] = value
 
 
@@ -99,7 +107,7 @@ def paste(
     ringed = np.zeros((m + 2, m + 2))
     line = np.empty(m + 2)
     for n in range(start, stop):
-        x1, y1, x2, y2 = boxes[n]
+        x1, y1, x2, y2 = corners(boxes, n)
         if not (x2 > x1 and y2 > y1):
             continue
         for i in range(m):
@@ -107,15 +115,42 @@ def paste(
                 ringed[i + 1, j + 1] = probabilities[n, i, j]
         top, rows, y_weight = pixel_reads(y1, y2, m, height)
         left, columns, x_weight = pixel_reads(x1, x2, m, width)
+        first = pixels_between(columns, m)
         for i in range(len(rows)):
             upper, lower, weight = ringed[rows[i]], ringed[rows[i] + 1], y_weight[i]
             for k in range(m + 2):
                 line[k] = (1 - weight) * upper[k] + weight * lower[k]
-            pixels = out[n, top + i][left:]
-            for j in range(len(columns)):
-                before, after = line[columns[j]], line[columns[j] + 1]
-                value = (1 - x_weight[j]) * before + x_weight[j] * after
-                pixels[j] = value >= threshold
+            paste_row(line, first, x_weight, threshold, out[n, top + i][left:])
+
+
+@compiled
+def paste_row(
+    line: Array, first: Array, weight: Array, threshold: float, pixels: Array
+) -> None:
+    """Set the pixels of a row that reach the threshold; ``line`` is the map there.
+
+    A value between two cells is between theirs. So most stretches of pixels are decided
+    at once, and only where the outline runs through are they computed.
+    """
+    for k in range(len(line) - 1):
+        before, after = line[k], line[k + 1]
+        if before < threshold and after < threshold:
+            continue
+        if before >= threshold and after >= threshold:
+            pixels[first[k] : first[k + 1]] = True
+            continue
+        for j in range(first[k], first[k + 1]):
+            value = (1 - weight[j]) * before + weight[j] * after
+            pixels[j] = value >= threshold
+
+
+@compiled
+def pixels_between(low: Array, m: int) -> Array:
+    """Where the pixels between cells k and k + 1 begin; at last, their number."""
+    first = np.zeros(m + 2, np.int64)
+    for k in low:
+        first[k + 1] += 1
+    return first.cumsum()
 
 
 @compiled

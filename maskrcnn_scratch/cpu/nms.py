@@ -3,16 +3,29 @@
 The same survivors as ``reference.nms``: IoU is computed in float64, whatever the boxes'
 dtype, and a box is dropped on an IoU strictly greater than the threshold. Boxes of
 different segments never meet, so no offsets are added to coordinates.
+
+There are two ways. ``suppress_by_grid`` compares a box with the kept boxes of about its
+size and place alone. Kept boxes do not crowd, so these are few, and the time grows with
+the number of boxes, not with its square. ``suppress_all_pairs`` is for thresholds so
+low that boxes of all sizes can meet.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
-from maskrcnn_scratch.cpu import threads
+from maskrcnn_scratch.cpu.box_grid import (
+    add_to_grid,
+    corners,
+    empty_grid,
+    larger,
+    overlaps_in_grid,
+    positive,
+    smaller,
+)
 from maskrcnn_scratch.cpu.compiled import Array, compiled
+
+LEAST_GRID_IOU = 1 / 16
 
 
 def segmented_nms(
@@ -20,42 +33,60 @@ def segmented_nms(
     scores: Array,
     segments: Array,
     iou_threshold: float,
-    workers: int = 1,
+    max_keep: int | None = None,
 ) -> Array:
-    """Indices of the survivors of all segments, by falling score."""
+    """Indices of the survivors of all segments, by falling score.
+
+    Where ``max_keep`` is given, the best of them alone, so many at most.
+    """
     falling = np.argsort(-scores, kind="stable")  # of equal scores the lower index
+    most = len(boxes) if max_keep is None else max_keep
+    if iou_threshold >= LEAST_GRID_IOU:
+        return suppress_by_grid(boxes, segments, falling, iou_threshold, most)
     order = falling[np.argsort(segments[falling], kind="stable")]
-    sides = boxes[order].T.astype(np.float64, order="C")
-    sorted_segments = segments[order]
-    changes = np.flatnonzero(sorted_segments[1:] != sorted_segments[:-1]) + 1
+    changes = np.flatnonzero(np.diff(segments[order])) + 1
     borders = np.array([0, *changes, len(boxes)])
-    survives_in_order = np.ones(len(boxes), bool)
-    tasks = [
-        partial(suppress, sides, borders, k, workers, iou_threshold, survives_in_order)
-        for k in range(min(workers, len(borders) - 1))
-    ]
-    threads.run(tasks, workers)
-    survives = np.zeros(len(boxes), bool)
-    survives[order] = survives_in_order
-    return falling[survives[falling]]
+    survives = np.empty(len(boxes), bool)
+    sides = boxes[order].T.astype(np.float64, order="C")
+    survives[order] = suppress_all_pairs(sides, borders, iou_threshold)
+    return falling[survives[falling]][:most]
 
 
 @compiled
-def suppress(
-    sides: Array,
-    borders: Array,
-    first: int,
-    step: int,
-    iou_threshold: float,
-    survives: Array,
-) -> None:
-    """Greedy NMS of the segments first, first + step, ...; clears ``survives``.
+def suppress_by_grid(
+    boxes: Array, segments: Array, order: Array, iou_threshold: float, most: int
+) -> Array:
+    """The first ``most`` survivors of the boxes in their order, all segments in one go.
 
-    A segment's boxes stand together, best first, from its border to the next. One box
-    is compared with all that follow, the dropped ones too: without a branch, the loop
-    runs on several boxes at once. An IoU of NaN drops nothing.
+    A box without area, or of infinite or NaN area, has no IoU above 0: it is kept, and
+    drops nothing.
     """
-    for segment in range(first, len(borders) - 1, step):
+    grid = empty_grid(len(order))
+    kept = np.empty(min(most, len(order)), np.int64)
+    count = 0
+    for i in order:
+        if count == len(kept):
+            break
+        x1, y1, x2, y2 = corners(boxes, i)
+        if 0 < positive(x2 - x1) * positive(y2 - y1) < np.inf:
+            if overlaps_in_grid(grid, boxes, segments, i, iou_threshold):
+                continue
+            add_to_grid(grid, boxes, segments, i, iou_threshold)
+        kept[count] = i
+        count += 1
+    return kept[:count].copy()
+
+
+@compiled
+def suppress_all_pairs(sides: Array, borders: Array, iou_threshold: float) -> Array:
+    """Which boxes survive, where a segment's boxes stand from its border to the next.
+
+    ``sides`` are the boxes' x1, y1, x2, y2, best box first. Each kept box is compared
+    with all that follow, the dropped ones too: without a branch, and with each side in
+    an array of its own, the loop runs on several boxes at once. A NaN drops nothing.
+    """
+    survives = np.ones(sides.shape[1], np.bool_)
+    for segment in range(len(borders) - 1):
         stop = borders[segment + 1]
         for i in range(borders[segment], stop):
             if not survives[i]:
@@ -71,21 +102,4 @@ def suppress(
                 shared = positive(width) * positive(height)
                 other = positive(right[j] - left[j]) * positive(bottom[j] - top[j])
                 later[j] &= not shared / (area + other - shared) > iou_threshold
-
-
-@compiled
-def positive(x: float) -> float:
-    """x, but at least 0; a NaN stays one."""
-    return 0.0 if x < 0 else x
-
-
-@compiled
-def smaller(a: float, b: float) -> float:
-    """The minimum, as one instruction: Python's ``min`` takes care of NaN."""
-    return a if a < b else b
-
-
-@compiled
-def larger(a: float, b: float) -> float:
-    """The maximum, likewise."""
-    return a if a > b else b
+    return survives

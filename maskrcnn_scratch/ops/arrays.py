@@ -18,6 +18,16 @@ def to_array(tensor: Tensor) -> Array:
     return array
 
 
+def real_array(tensor: Tensor) -> Array:
+    """Boxes, scores or maps as float32 or float64, one row after the other in memory.
+
+    A copy only where they are not: kernels are compiled for these types and that order.
+    """
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.float()
+    return to_array(tensor.contiguous())
+
+
 def workers() -> int:
     """How many threads a kernel may use: as many as torch's own operators."""
     return torch.get_num_threads()

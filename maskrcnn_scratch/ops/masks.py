@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import masks as cpu
-from maskrcnn_scratch.ops.arrays import to_array, workers
+from maskrcnn_scratch.ops.arrays import real_array, to_array, workers
 from maskrcnn_scratch.ops.checks import (
     require_boxes,
     require_floating,
@@ -94,8 +94,8 @@ def paste_masks(
 def _mask_fractions(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
     require_range("index", index.cpu(), len(masks))
     fractions = cpu.mask_targets(
-        to_array(masks),
-        to_array(boxes.double()),
+        to_array(masks.contiguous()),
+        real_array(boxes),
         to_array(index),
         size,
         workers(),
@@ -118,8 +118,8 @@ def _paste_masks(
     probabilities: Tensor, boxes: Tensor, height: int, width: int, threshold: float
 ) -> Tensor:
     pasted = cpu.paste_masks(
-        to_array(probabilities.double()),
-        to_array(boxes.double()),
+        real_array(probabilities),
+        real_array(boxes),
         (height, width),
         threshold,
         workers(),

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maskrcnn_scratch.ops.boxes import box_iou
-from maskrcnn_scratch.ops.checks import require_integers, require_shape
+from maskrcnn_scratch.cpu import matching as cpu
+from maskrcnn_scratch.ops.arrays import real_array, workers
+from maskrcnn_scratch.ops.checks import require_boxes, require_integers, require_shape
 
 BACKGROUND = -1
 """Matched to nothing: a negative."""
@@ -19,7 +20,6 @@ IGNORED = -2
 """Neither positive nor negative: takes no part in the loss."""
 
 
-@torch.no_grad()
 def match(
     boxes_gt: Float[Tensor, "gt 4"],
     boxes: Float[Tensor, "candidates 4"],
@@ -31,9 +31,14 @@ def match(
 
     A candidate belongs to the box that it overlaps most, from IoU ``high`` on; below
     ``low`` it is BACKGROUND. ``allow_low_quality`` matches each box's best candidates
-    too, at whatever IoU above 0.
+    too, at whatever IoU above 0. IoU is computed in float64, a few boxes at a time: the
+    memory that this takes does not grow with their number.
     """
-    return match_iou(box_iou(boxes_gt, boxes), high, low, allow_low_quality)
+    require_boxes("boxes_gt", boxes_gt)
+    require_boxes("boxes", boxes)
+    _require_order(high, low)
+    matched: Tensor = _match(boxes_gt, boxes, high, low, allow_low_quality)
+    return matched
 
 
 @torch.no_grad()
@@ -45,8 +50,7 @@ def match_iou(
 ) -> Int64[Tensor, " candidates"]:
     """``match``, given the IoU of every ground-truth box with every candidate."""
     require_shape("iou", iou, ("gt", "candidates"))
-    if not low <= high:
-        raise ValueError(f"low must be at most high, but low = {low}, high = {high}")
+    _require_order(high, low)
     boxes, candidates = iou.shape
     if boxes == 0 or candidates == 0:
         return torch.full((candidates,), BACKGROUND, device=iou.device)
@@ -95,3 +99,33 @@ def _draw(
     device = items.device if generator is None else generator.device
     order = torch.randperm(len(items), generator=generator, device=device)
     return items[order[:count].to(items.device)].sort().values
+
+
+def _require_order(high: float, low: float) -> None:
+    if not low <= high:
+        raise ValueError(f"low must be at most high, but low = {low}, high = {high}")
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::match",
+    mutates_args=(),
+    schema="(Tensor boxes_gt, Tensor boxes, float high, float low, "
+    "bool allow_low_quality) -> Tensor",
+)
+def _match(
+    boxes_gt: Tensor, boxes: Tensor, high: float, low: float, allow_low_quality: bool
+) -> Tensor:
+    matched = cpu.match(
+        real_array(boxes_gt),
+        real_array(boxes),
+        high,
+        low,
+        allow_low_quality,
+        workers(),
+    )
+    return torch.from_numpy(matched).to(boxes.device)
+
+
+@_match.register_fake
+def _(boxes_gt: Tensor, boxes: Tensor, *others: object) -> Tensor:
+    return boxes.new_empty(boxes.shape[0], dtype=torch.int64)

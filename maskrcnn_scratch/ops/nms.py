@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import nms as cpu
-from maskrcnn_scratch.ops.arrays import to_array, workers
+from maskrcnn_scratch.ops.arrays import real_array, to_array
 from maskrcnn_scratch.ops.checks import (
     require_boxes,
     require_floating,
@@ -37,11 +37,14 @@ def batched_nms(
     scores: Float[Tensor, " n"],
     idxs: Int64[Tensor, " n"],
     iou_threshold: float,
+    max_keep: int | None = None,
 ) -> Int64[Tensor, " kept"]:
     """NMS among boxes of equal ``idxs`` (class, level, image or a combination).
 
-    Indices of all survivors by falling score. Exact: torchvision moves the groups apart
-    by adding offsets to the boxes, which in float32 changes IoUs near the threshold.
+    Indices of the survivors of all groups by falling score; with ``max_keep``, of the
+    best of them, at most so many, found without looking for the others. Exact:
+    torchvision moves the groups apart by adding offsets to the boxes, which in float32
+    changes IoUs near the threshold.
     """
     require_boxes("boxes", boxes)
     require_shape("scores", scores, ("n",))
@@ -52,25 +55,31 @@ def batched_nms(
     require_length("idxs", idxs, "boxes", len(boxes))
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in [0, 1], not {iou_threshold}")
-    kept: Tensor = _segmented_nms(boxes, scores, idxs, iou_threshold)
+    if max_keep is not None and max_keep < 0:
+        raise ValueError(f"max_keep must not be negative, not {max_keep}")
+    kept: Tensor = _segmented_nms(boxes, scores, idxs, iou_threshold, max_keep)
     return kept
 
 
 @torch.library.custom_op(
     "maskrcnn_scratch::segmented_nms",
     mutates_args=(),
-    schema="(Tensor boxes, Tensor scores, Tensor segments, float iou_threshold)"
-    " -> Tensor",
+    schema="(Tensor boxes, Tensor scores, Tensor segments, float iou_threshold, "
+    "int? max_keep) -> Tensor",
 )
 def _segmented_nms(
-    boxes: Tensor, scores: Tensor, segments: Tensor, iou_threshold: float
+    boxes: Tensor,
+    scores: Tensor,
+    segments: Tensor,
+    iou_threshold: float,
+    max_keep: int | None,
 ) -> Tensor:
     kept = cpu.segmented_nms(
-        to_array(boxes.double()),
-        to_array(scores.double()),
+        real_array(boxes),
+        real_array(scores),
         to_array(segments),
         iou_threshold,
-        workers(),
+        max_keep,
     )
     return torch.from_numpy(kept).to(boxes.device)
 
