@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from hypothesis.errors import HypothesisException
 from typecheck import checked
 
 # Without a GPU, CUDA kernels run in numba's simulator. It must be asked for before
@@ -69,6 +71,48 @@ def check_shapes_in_reference() -> None:
 
 
 check_shapes_in_reference()
+
+
+SIMULATED_EXAMPLES = 12
+"""Of each property on the simulator, where a launch takes 0.1 s; 40 elsewhere."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Run fewer of hypothesis's examples where the floor is slow."""
+    callspec = getattr(pyfuncitem, "callspec", None)
+    floor = callspec.params.get("floor") if callspec else None
+    law = getattr(pyfuncitem.obj, "hypothesis", None)
+    if law is None or not str(floor).startswith("cuda-simulator"):
+        return (yield)
+    test = law.inner_test
+    law.inner_test = first_examples(test, SIMULATED_EXAMPLES)
+    try:
+        return (yield)
+    finally:
+        law.inner_test = test
+
+
+def first_examples(test: Callable[..., None], most: int) -> Callable[..., None]:
+    """``test``, passing without a run after so many, until one has failed.
+
+    A failure is run again, to shrink it, however often hypothesis asks.
+    """
+    runs, failed = 0, False
+
+    @functools.wraps(test)
+    def run(*args: object, **kwargs: object) -> None:
+        nonlocal runs, failed
+        runs += 1
+        if runs > most and not failed:
+            return
+        try:
+            test(*args, **kwargs)
+        except BaseException as error:
+            failed = failed or not isinstance(error, HypothesisException)
+            raise
+
+    return run
 
 
 @pytest.fixture

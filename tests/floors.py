@@ -38,6 +38,10 @@ class Floor:
     def __str__(self) -> str:
         return self.name
 
+    def has(self, name: str) -> bool:
+        """Whether a function stands here; some floors hold a part of a component."""
+        return name in self.functions
+
     def assert_close(self, actual: Any, expected: Any) -> None:
         """Equal but for the error that the floor's arithmetic is allowed."""
         expected = np.asarray(expected, np.float64)
@@ -51,10 +55,14 @@ def reference_floor(component: str) -> Floor:
     return Floor("reference", dict(vars(module)), 1e-9)
 
 
-def floors(component: str) -> list[Floor]:
-    """Every floor that the component stands on, the reference first."""
+def floors(component: str, function: str | None = None) -> list[Floor]:
+    """Every floor that the component, or one function of it, stands on.
+
+    The reference comes first.
+    """
     others = [*ops_floors(component), *cuda_floors(component)]
-    return [reference_floor(component), *others]
+    found = [reference_floor(component), *others]
+    return [floor for floor in found if function is None or floor.has(function)]
 
 
 # The components that stand on the ops floor too, and how far it may be off. It runs in
@@ -77,15 +85,28 @@ def ops_floors(component: str) -> list[Floor]:
 
 # The components that stand on the CUDA floor: where they are adapted (a dictionary
 # COMPONENTS there), and how far float32 may be off.
-CUDA: dict[str, tuple[str, float]] = {}
+CUDA: dict[str, tuple[str, float]] = {
+    "nms": ("cuda_floor_boxes", 0.0),
+    "masks": ("cuda_floor_masks", 1e-6),
+    "losses": ("cuda_floor_masks", 1e-6),
+}
 
 
 def cuda_floors(component: str) -> list[Floor]:
-    """Floor 1 on a GPU, or in numba's simulator where there is none."""
+    """Floor 1 on a GPU, or in numba's simulator where there is none.
+
+    Where its module adapts COMPONENT_naive too, those kernels make a floor of their
+    own.
+    """
     if component not in CUDA:
         return []
     from cuda_floor import NAME
 
     adaptors, tolerance = CUDA[component]
-    functions = importlib.import_module(adaptors).COMPONENTS[component]
-    return [Floor(NAME, functions, tolerance)]
+    components = importlib.import_module(adaptors).COMPONENTS
+    kernels = {component: NAME, f"{component}_naive": f"{NAME}-naive"}
+    return [
+        Floor(name, components[key], tolerance)
+        for key, name in kernels.items()
+        if key in components
+    ]
