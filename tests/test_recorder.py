@@ -1,4 +1,4 @@
-"""The recorder: every fault by its name, no false alarm, numbers that can be counted."""
+"""The recorder: every fault by its name, no false alarm, numbers that add up."""
 
 from __future__ import annotations
 
@@ -289,6 +289,7 @@ def test_eight_bytes_take_two_passes_a_warp_without_conflict() -> None:
         recording = recorder.record(doubles, 1, 32, np.zeros(32), step)
         shared = [one for one in recording.instructions if one.space == "shared"]
         assert [one.passes for one in shared] == [passes, passes]
+        assert recording.bank_conflicts == 2 * (passes - 2)
 
 
 def test_a_loop_s_rounds_are_separate_loads() -> None:
@@ -527,6 +528,54 @@ def test_tensors_keep_their_memory() -> None:
         assert made[0].shapes == {"levels[0]": (9,), "levels[1]": (9,), "out": (9,)}
         made[0].check()
     assert launch.runner in (launch.in_simulator, launch.on_gpu)
+
+
+@cuda.jit
+def double_the_second_half(a, start):  # type: ignore[no-untyped-def]
+    """Reads and writes a[start:]."""
+    i = start + cuda.grid(1)
+    if i < a.size:
+        a[i] = 2 * a[i]
+
+
+@cuda.jit
+def fill_with_ones(a, stop):  # type: ignore[no-untyped-def]
+    """Writes a[:stop]."""
+    i = cuda.grid(1)
+    if i < stop:
+        a[i] = 1
+
+
+def test_empty_tensors_hold_nothing_until_they_are_written() -> None:
+    """By a kernel, of which each element counts, or by torch."""
+
+    def double_all(a: torch.Tensor, written: int) -> torch.Tensor:
+        launch.launch(fill_with_ones, 1, 8, a, written)
+        launch.launch(double_the_second_half, 1, 4, a[2:], 2)
+        return a
+
+    like = torch.ones(8)
+    ways = (
+        lambda: torch.empty(8),
+        lambda: torch.empty_like(like),
+        lambda: like.new_empty(8),
+    )
+    for make in ways:
+        first, second = recorder.check_launches(lambda make=make: double_all(make(), 8))
+        assert (first.unwritten, second.unwritten) == ({"a": 0}, {"a": 0})
+        with recorder.recording() as made:
+            double_all(make(), 5)
+        assert made[0].unwritten == {"a": 3}
+        assert made[0].faults == []
+        (fault,) = made[1].faults
+        assert (fault.kind, fault.index, fault.count) == ("uninitialised read", (3,), 3)
+        with pytest.raises(KernelFault, match="double_the_second_half has 1 fault"):
+            recorder.check_launches(lambda make=make: double_all(make(), 5))
+        filled = recorder.check_launches(
+            lambda make=make: double_all(make().zero_(), 0)
+        )
+        assert [one.unwritten for one in filled] == [{}, {}]
+    assert "made" not in torch.empty.__name__
 
 
 def test_two_names_of_one_memory_race() -> None:

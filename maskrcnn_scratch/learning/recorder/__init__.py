@@ -17,7 +17,8 @@ Works without a GPU, in a plain process and in numba's simulator.
 from __future__ import annotations
 
 from maskrcnn_scratch.learning.recorder.faults import Fault, KernelFault, NotRecordable
-from maskrcnn_scratch.learning.recorder.orders import check, record_orders, recording
+from maskrcnn_scratch.learning.recorder.orders import check, record_orders
+from maskrcnn_scratch.learning.recorder.package import check_launches, recording
 from maskrcnn_scratch.learning.recorder.recording import Access, Recording
 from maskrcnn_scratch.learning.recorder.run import record, uninitialised
 
@@ -28,6 +29,7 @@ __all__ = [
     "NotRecordable",
     "Recording",
     "check",
+    "check_launches",
     "record",
     "record_orders",
     "recording",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,27 +66,6 @@ def check(
     if faults:
         raise KernelFault(made["forward"].kernel, list(faults.values()))
     return made["forward"]
-
-
-@contextmanager
-def recording(order: str = "forward") -> Iterator[list[Recording]]:
-    """Record every launch of the package's kernels within; none reaches a GPU.
-
-    Yields the list that the recordings are added to.
-    """
-    from maskrcnn_scratch.cuda import launch
-
-    made: list[Recording] = []
-
-    def runner(kernel: Any, blocks: Size, threads: Size, arguments: Any) -> None:
-        arrays = (launch.as_array(argument) for argument in arguments)
-        made.append(record(kernel, blocks, threads, *arrays, order=order))
-
-    before, launch.runner = launch.runner, runner
-    try:
-        yield made
-    finally:
-        launch.runner = before
 
 
 def copies(argument: Any, owned: dict[int, NDArray[Any]]) -> Any:

@@ -133,7 +133,7 @@ def spread(counts: NDArray[np.int64]) -> str:
 def told(one: Instruction) -> str:
     """One line of the table of instructions."""
     cost = (
-        f"{one.passes} passes for {one.warps} warps"
+        f"{one.passes} passes, fewest {one.fewest}"
         if one.space == SHARED
         else f"{one.sectors} sectors, fewest {one.fewest}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from maskrcnn_scratch.learning.recorder.blocks import Blocks
@@ -30,10 +31,14 @@ Size = int | tuple[int, ...]
 
 
 class Uninitialised:
-    """An array whose values mean nothing before the launch, as torch.empty's."""
+    """An array whose values mean nothing before the launch, as torch.empty's.
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    ``written`` tells of each byte from its first to its last whether it was written
+    after all; the launch adds what it writes.
+    """
+
+    def __init__(self, array: Any, written: NDArray[np.bool_] | None = None) -> None:
+        self.array, self.written = array, written
 
 
 def uninitialised(array: Any) -> Any:
@@ -95,7 +100,7 @@ class Arguments:
                 f"({', '.join(names)}), not {len(arguments)}"
             )
         self.named: list[tuple[str, NDArray[Any]]] = []
-        self.unwritten: set[int] = set()
+        self.unwritten: dict[int, NDArray[np.bool_]] = {}
         shaped = [self.collect(n, a) for n, a in zip(names, arguments, strict=True)]
         arrays = storage.arguments(self.named, self.unwritten)
         self.arrays = arrays
@@ -105,7 +110,11 @@ class Arguments:
         """The argument, with its place in ``named`` for an array."""
         if isinstance(argument, Uninitialised):
             array = as_array(argument.array)
-            self.unwritten.add(id(array))
+            first, last = byte_bounds(array)
+            written = np.zeros(last - first, np.bool_)
+            self.unwritten[id(array)] = (
+                written if argument.written is None else argument.written
+            )
         elif isinstance(argument, tuple):
             parts = enumerate(argument)
             return tuple(self.collect(f"{name}[{k}]", part) for k, part in parts)
@@ -176,11 +185,14 @@ def left_unwritten(given: Arguments) -> dict[str, int]:
     """How many elements of arrays marked as uninitialised nobody wrote."""
     left = {}
     for (name, array), wrapped in zip(given.named, given.arrays, strict=True):
-        written = wrapped.memory.written
-        if id(array) in given.unwritten and written is not None:
-            first = wrapped.address - wrapped.memory.address
-            offsets = np.array(first)
-            for n, stride in zip(array.shape, array.strides, strict=True):
-                offsets = offsets[..., None] + np.arange(n) * stride
-            left[name] = int((~written[offsets]).sum())
+        marks, written = given.unwritten.get(id(array)), wrapped.memory.written
+        if marks is None or written is None:
+            continue
+        first = array.__array_interface__["data"][0] - byte_bounds(array)[0]
+        start = wrapped.address - wrapped.memory.address - first
+        marks[:] = written[start : start + len(marks)]
+        offsets = np.array(first)
+        for n, stride in zip(array.shape, array.strides, strict=True):
+            offsets = offsets[..., None] + np.arange(n) * stride
+        left[name] = int((~marks[offsets]).sum())
     return left

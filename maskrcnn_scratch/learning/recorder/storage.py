@@ -23,7 +23,8 @@ from maskrcnn_scratch.learning.recorder.memory import (
 from maskrcnn_scratch.learning.recorder.rebuild import stored_name
 from maskrcnn_scratch.learning.recorder.state import Launch
 
-BANKS_REPEAT = 128  # bytes: 32 banks of 4 bytes
+Marks = dict[int, NDArray[np.bool_]]
+"""For the ids of arrays, which of their bytes somebody has written."""
 
 
 class Storage:
@@ -43,12 +44,14 @@ class Storage:
         self.memories.append(memory)
 
     def arguments(
-        self, named: Sequence[tuple[str, NDArray[Any]]], unwritten: set[int]
+        self,
+        named: Sequence[tuple[str, NDArray[Any]]],
+        unwritten: Marks,
     ) -> list[RecordingArray]:
         """Recording arrays on the arguments' own values.
 
         Those that overlap share a memory, so that a race between two names of one
-        place is seen. ``unwritten`` holds the ids of arrays that nobody has written.
+        place is seen. ``unwritten`` has an entry for arrays that hold nothing yet.
         """
         spans = [bounds(array) for _, array in named]
         made: dict[int, RecordingArray] = {}
@@ -70,14 +73,14 @@ class Storage:
         name: str,
         array: NDArray[Any],
         low: int,
-        unwritten: set[int],
+        unwritten: Marks,
     ) -> RecordingArray:
         """One argument in its memory."""
         offset = array.__array_interface__["data"][0] - low
         memory.add(name, array, memory.address + offset)
-        if memory.written is not None and id(array) not in unwritten:
+        if memory.written is not None:
             first, last = byte_bounds(array)
-            memory.written[first - low : last - low] = True
+            memory.written[first - low : last - low] = unwritten.get(id(array), True)
         own = memory
         if not array.flags.writeable:
             own = replace(memory, name=name, read_only=True)

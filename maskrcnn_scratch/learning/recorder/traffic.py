@@ -28,9 +28,8 @@ class Instruction:
     """A load, store or atomic of the kernel, over the whole launch.
 
     ``accesses`` are those of single threads, ``warps`` those of whole warps. In global
-    memory these touch ``sectors`` of 32 bytes, and ``fewest`` would hold what they ask
-    for. In shared memory they take ``passes``, of which each warp's first is no
-    conflict.
+    memory these touch ``sectors`` of 32 bytes; in shared memory they take ``passes``.
+    ``fewest`` sectors or passes would do for what they ask for.
     """
 
     line: Line
@@ -46,8 +45,8 @@ class Instruction:
 
     @property
     def bank_conflicts(self) -> int:
-        """Passes beyond the first of each warp."""
-        return max(0, self.passes - self.warps) if self.space == SHARED else 0
+        """Passes beyond the fewest."""
+        return self.passes - self.fewest if self.space == SHARED else 0
 
     @property
     def coalescing(self) -> float:
@@ -113,7 +112,8 @@ def one_instruction(
     warps, sectors, fewest, passes = int(run.max()) + 1, 0, 0, 0
     address = rows[:, ADDRESS]
     if memory.space == SHARED:
-        passes = bank_passes(run, rows[:, THREAD] % launch.threads.total, address, size)
+        thread = rows[:, THREAD] % launch.threads.total
+        fewest, passes = bank_passes(run, thread, address, size)
     else:
         sectors = len(pairs(run, address // SECTOR))
         asked = np.bincount(pairs(run, address)[:, 0]) * size
@@ -131,10 +131,11 @@ def pairs(first: Rows, second: Rows) -> Rows:
     return np.unique(np.stack([first, second], axis=1), axis=0)
 
 
-def bank_passes(run: Rows, thread: Rows, address: Rows, size: int) -> int:
-    """How often the banks must be read: the most words that one bank gives.
+def bank_passes(run: Rows, thread: Rows, address: Rows, size: int) -> tuple[int, int]:
+    """How often the banks are read: without conflicts, and in truth.
 
-    Elements of 8 bytes are read by half a warp at a time.
+    In truth, as often as the bank that most of the words stand in has words. Elements
+    of 8 bytes are read by half a warp at a time.
     """
     words = max(1, size // BANK)
     if words > 1:
@@ -145,4 +146,4 @@ def bank_passes(run: Rows, thread: Rows, address: Rows, size: int) -> int:
     used, count = np.unique(key, return_counts=True)
     most = np.zeros(int(both[:, 0].max()) + 1, np.int64)
     np.maximum.at(most, used // BANKS, count)
-    return int(most.sum())
+    return len(np.unique(run)), int(most.sum())
