@@ -23,6 +23,8 @@ from torch import Tensor
 SIMULATED = bool(config.ENABLE_CUDASIM)
 """Whether kernels run in numba's simulator, on CPU tensors."""
 
+WARP = 32
+
 Runner = Callable[[Any, int | tuple[int, ...], int | tuple[int, ...], Any], None]
 
 
@@ -44,6 +46,11 @@ def launch(
 def ceil_div(a: int, b: int) -> int:
     """How many pieces of ``b`` cover ``a``."""
     return -(-a // b)
+
+
+def block_size(work: int, most: int = 256) -> int:
+    """Threads of a block that shares out ``work``: whole warps, no more than needed."""
+    return min(WARP * max(1, ceil_div(work, WARP)), most)
 
 
 def on_gpu(
@@ -128,8 +135,10 @@ def as_argument(argument: Any) -> Any:
     """The argument as numba's launch takes it."""
     if isinstance(argument, Tensor):
         return TensorArgument(bits_of(argument.detach()))
-    if isinstance(argument, tuple):
-        return tuple(as_argument(entry) for entry in argument)
+    if isinstance(argument, tuple) and any(isinstance(a, Tensor) for a in argument):
+        # Of one type all, so that a kernel may choose among them as it runs.
+        contiguous = all(tensor.is_contiguous() for tensor in argument)
+        return tuple(TensorArgument(bits_of(a.detach()), contiguous) for a in argument)
     return argument
 
 
@@ -155,13 +164,14 @@ def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
 class TensorArgument(ArgHint):  # type: ignore[misc]
     """A tensor on a GPU in the form that numba's launch brings every array into."""
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, contiguous: bool | None = None) -> None:
         self.value = tensor
         self.ptr = tensor.data_ptr()
         self.shape = tuple(tensor.shape)
         self.size = tensor.numel()
         self.dtype = numpy_dtype(tensor.dtype)
-        contiguous = tensor.is_contiguous()
+        if contiguous is None:
+            contiguous = tensor.is_contiguous()
         self._numba_type_ = array_type(self.dtype, tensor.ndim, contiguous)
         self._layout = Layout(tensor.stride(), self.dtype.itemsize, contiguous)
 
