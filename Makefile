@@ -55,7 +55,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,tensorboard]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,h5,tensorboard]"
 	touch $@
 
 .venv-lowest/installed: pyproject.toml .ci/lower_bounds.py

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from maskrcnn_scratch.commands import data
+from maskrcnn_scratch.commands import data, weights
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.demo import demo
@@ -30,6 +30,7 @@ app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
 app.add_typer(data.app, name="data", rich_help_panel="Train and use")
+app.add_typer(weights.app, name="weights", rich_help_panel="Train and use")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(misalignment)
 app.command(rich_help_panel="This machine")(doctor)

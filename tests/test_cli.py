@@ -39,6 +39,8 @@ COMMANDS = [
     ["predict"],
     ["data", "shapes"],
     ["data", "check"],
+    ["weights", "inspect"],
+    ["weights", "convert"],
     ["anatomy"],
     ["misalignment"],
     ["doctor"],

@@ -89,7 +89,8 @@ def test_lower_bounds_become_pins() -> None:
 
 
 def test_the_extras_of_the_plan_are_there() -> None:
-    expected = {"dev", "docs", "instructor", "cuda12", "cuda13", "ptx", "tensorboard"}
+    expected = {"dev", "docs", "h5", "instructor", "cuda12", "cuda13", "ptx"}
+    expected.add("tensorboard")
     assert expected <= EXTRAS.keys()
     assert PROJECT["project"]["requires-python"] == ">=3.11"
 

@@ -8,14 +8,17 @@ convolution has a bias, and the norm behind it becomes x + bias.
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from maskrcnn_scratch.models import ModelConfig
 from maskrcnn_scratch.weights.model_file import read_model_file
+from maskrcnn_scratch.weights.torch_file import read_torch_file
 
 Tensors = dict[str, Tensor]
 
@@ -32,6 +35,8 @@ class WeightsReport:
     """In the file, not in the model."""
     misshapen: list[str] = field(default_factory=list)
     """In both, in different shapes."""
+    differing: list[str] = field(default_factory=list)
+    """Conventions of the backbone in which the file's config is not the model's."""
 
     def text(self) -> str:
         """One line of counts, then one for each kind of tensor left out."""
@@ -43,6 +48,7 @@ class WeightsReport:
         ):
             if names:
                 lines.append(f"  {kind} ({len(names)}): {', '.join(names)}")
+        lines += [f"  made for another model: {line}" for line in self.differing]
         return "\n".join(lines)
 
 
@@ -54,12 +60,18 @@ def load_initial_weights(model: nn.Module, path: str | Path) -> WeightsReport:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no initial weights at {path}")
+    part = "backbone."
+    differing: list[str] = []
     if path.suffix == ".safetensors":
-        tensors, part = read_model_file(path).tensors, ""
+        file = read_model_file(path)
+        tensors = file.tensors
+        part = part if all(name.startswith(part) for name in tensors) else ""
+        differing = differing_conventions(model, file.config)
     else:
-        tensors, part = unfold_norms(read_state_dict(path)), "backbone."
-    report = copy_into(model, {part + name: t for name, t in tensors.items()}, part)
-    report.path = path
+        unfolded = unfold_norms(read_state_dict(path))
+        tensors = {part + name: tensor for name, tensor in unfolded.items()}
+    report = copy_into(model, tensors, part)
+    report.path, report.differing = path, differing
     if not report.loaded:
         raise ValueError(
             f"nothing in {path} fits the model: the file has"
@@ -69,13 +81,22 @@ def load_initial_weights(model: nn.Module, path: str | Path) -> WeightsReport:
     return report
 
 
+def differing_conventions(model: nn.Module, settings: dict[str, Any]) -> list[str]:
+    """What changes the meaning of a backbone's weights and none of their shapes."""
+    own = getattr(model, "config", None)
+    if not isinstance(own, ModelConfig) or "model" not in settings:
+        return []
+    its = TypeAdapter(ModelConfig).validate_python(settings["model"])
+    return [
+        f"{name} is {getattr(its, name)} there and {getattr(own, name)} here"
+        for name in ("stride_in_1x1", "norm_eps", "pixel_mean", "pixel_std")
+        if getattr(its, name) != getattr(own, name)
+    ]
+
+
 def read_state_dict(path: Path) -> Tensors:
     """The tensors of a .pth file; reading it runs no code from it."""
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = (str(error) or "it ends too early").splitlines()[0]
-        raise ValueError(f"{path} is no file of plain tensors: {reason}") from error
+    contents = read_torch_file(path)
     if not isinstance(contents, dict) or not all(
         isinstance(value, Tensor) for value in contents.values()
     ):

@@ -34,6 +34,16 @@ def write_model_file(
 ) -> None:
     """Write all parameters and buffers; ``config`` is the run's, as JSON values."""
     tensors = {name: t.detach().contiguous() for name, t in model.state_dict().items()}
+    write_tensors(path, tensors, config, class_names)
+
+
+def write_tensors(
+    path: str | Path,
+    tensors: dict[str, Tensor],
+    config: dict[str, Any],
+    class_names: list[str],
+) -> None:
+    """Write contiguous tensors by our names: those of a model, or of a backbone."""
     header = {"config": json.dumps(config), "class_names": json.dumps(class_names)}
     with replacing_file(path) as draft:
         save_file(tensors, draft, header)
@@ -78,7 +88,15 @@ def find_model(source: str | Path) -> Path:
 
 
 def build_model(file: ModelFile) -> MaskRCNN:
-    """The model with its weights, in evaluation mode."""
+    """The model with its weights, in evaluation mode.
+
+    Raises ValueError for a file that holds a backbone alone.
+    """
+    if all(name.startswith("backbone.") for name in file.tensors):
+        raise ValueError(
+            "the file holds a backbone alone: start a training from it, with"
+            " train.initial_weights"
+        )
     config = TypeAdapter(ModelConfig).validate_python(file.config["model"])
     model = MaskRCNN(config)
     model.load_state_dict(file.tensors)
