@@ -25,17 +25,6 @@ def with_arrays(function: Function) -> Function:
     return call
 
 
-def targets_of(function: Function) -> Function:
-    """Targets, with the reference's refusal, which is the operator's work."""
-
-    def call(masks: Any, boxes: Any, index: Any, size: int, rule: str = "soft") -> Any:
-        if rule not in ("soft", "threshold"):
-            raise ValueError(f"rule is {rule!r}")
-        return with_arrays(function)(masks, boxes, index, size, rule)
-
-    return call
-
-
 def paste_of(function: Function) -> Function:
     """One mask at a time, as the reference has it."""
 
@@ -49,7 +38,7 @@ def paste_of(function: Function) -> Function:
 
 
 def mask_loss(logits: Any, labels: Any, targets: Any) -> Any:
-    """The loss and the gradient, in both layouts: NaN where they do not agree."""
+    """The loss and the gradient, which is the same in both layouts."""
     tensors = [to_tensor(value) for value in (logits, labels, targets)]
     loss, slopes = losses.mask_loss(*tensors)
     arguments = (
@@ -71,11 +60,11 @@ def mask_loss_naive(*arguments: Any) -> Any:
 
 COMPONENTS: dict[str, dict[str, Function]] = {
     "masks": {
-        "mask_targets": targets_of(mask_targets.mask_targets),
+        "mask_targets": with_arrays(mask_targets.mask_targets),
         "paste_mask": paste_of(mask_paste.paste_masks),
     },
     "masks_naive": {
-        "mask_targets": targets_of(mask_targets.mask_targets_naive),
+        "mask_targets": with_arrays(mask_targets.mask_targets_naive),
         "paste_mask": paste_of(mask_paste.paste_masks_naive),
     },
     "losses": {"mask_loss": mask_loss},

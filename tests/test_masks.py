@@ -33,6 +33,7 @@ import pycocotools.mask
 import pytest
 import strategies
 import torch
+from floors import Floor, floors
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import sixteenths
@@ -42,19 +43,20 @@ from maskrcnn_scratch.reference.masks import (
     decompress_rle,
     fill_polygon,
     fine_line,
-    mask_targets,
     mask_to_rle,
-    paste_mask,
     paste_mask_legacy,
     paste_probability,
     polygons_to_mask,
     rle_to_mask,
 )
+from maskrcnn_scratch.reference.roi_align import roi_align_separable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Size = tuple[int, int]
 Polygon = list[float]
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+every_floor = pytest.mark.parametrize("floor", floors("masks"), ids=str)
+REFERENCE = floors("masks")[0]
 
 
 def corners(low: float = -3, high: float = 14) -> st.SearchStrategy[float]:
@@ -281,98 +283,147 @@ def masks_and_boxes(draw: st.DrawFn) -> tuple[Array, Array, Array]:
     return masks, boxes, np.array(draw(which), np.int64)[: len(boxes)]
 
 
-@given(masks_and_boxes(), st.integers(1, 4))
+@every_floor
+@given(data=masks_and_boxes(), size=st.integers(1, 4))
 def test_targets_are_shares_and_the_threshold_is_one_half(
-    data: tuple[Array, Array, Array], size: int
+    floor: Floor, data: tuple[Array, Array, Array], size: int
 ) -> None:
     """Soft targets of a mask and of its complement add up to 1."""
     masks, boxes, index = data
-    soft = mask_targets(masks, boxes, index, size)
+    soft = floor.mask_targets(masks, boxes, index, size)
     assert soft.shape == (len(boxes), size, size)
-    assert ((soft >= 0) & (soft <= 1 + 1e-9)).all()
-    np.testing.assert_allclose(soft + mask_targets(1 - masks, boxes, index, size), 1)
-    hard = mask_targets(masks, boxes, index, size, "threshold")
+    assert ((soft >= 0) & (soft <= 1 + floor.tolerance)).all()
+    rest = floor.mask_targets(1 - masks, boxes, index, size)
+    floor.assert_close(soft + rest, np.ones(soft.shape))
+    hard = floor.mask_targets(masks, boxes, index, size, "threshold")
     np.testing.assert_array_equal(hard, soft >= 0.5)
 
 
-@given(masks_and_boxes(), st.integers(1, 4))
+@every_floor
+@given(data=masks_and_boxes(), size=st.integers(1, 4))
 def test_each_box_reads_its_own_mask(
-    data: tuple[Array, Array, Array], size: int
+    floor: Floor, data: tuple[Array, Array, Array], size: int
 ) -> None:
     """All at once or one by one."""
     masks, boxes, index = data
     masks = np.concatenate([masks, 1 - masks])  # at least two, that differ
     index = index + len(masks) // 2
-    together = mask_targets(masks, boxes, index, size)
+    together = floor.mask_targets(masks, boxes, index, size)
     for target, box, which in zip(together, boxes, index, strict=True):
-        alone = mask_targets(masks[[which]], box[None], np.array([0]), size)
+        alone = floor.mask_targets(masks[[which]], box[None], np.array([0]), size)
         np.testing.assert_array_equal(target, alone[0])
 
 
-@given(masks_and_boxes(), st.integers(1, 4))
+@every_floor
+@given(data=masks_and_boxes(), size=st.integers(1, 4))
 def test_targets_flip_and_turn_with_the_image(
-    data: tuple[Array, Array, Array], size: int
+    floor: Floor, data: tuple[Array, Array, Array], size: int
 ) -> None:
     """Left for right, and x for y."""
     masks, boxes, index = data
-    soft = mask_targets(masks, boxes, index, size)
+    soft = floor.mask_targets(masks, boxes, index, size)
     flipped_boxes = boxes.copy()
     flipped_boxes[:, [0, 2]] = 6 - boxes[:, [2, 0]]
-    flipped = mask_targets(masks[..., ::-1].copy(), flipped_boxes, index, size)
-    np.testing.assert_allclose(flipped[..., ::-1], soft, atol=1e-9)
+    flipped = floor.mask_targets(masks[..., ::-1].copy(), flipped_boxes, index, size)
+    floor.assert_close(flipped[..., ::-1], soft)
     turned = masks.transpose(0, 2, 1).copy()
-    across = mask_targets(turned, boxes[:, [1, 0, 3, 2]], index, size)
-    np.testing.assert_allclose(across.transpose(0, 2, 1), soft, atol=1e-9)
+    across = floor.mask_targets(turned, boxes[:, [1, 0, 3, 2]], index, size)
+    floor.assert_close(across.transpose(0, 2, 1), soft)
 
 
-@given(masks_and_boxes(), st.integers(1, 4), st.integers(1, 3))
+@every_floor
+@given(data=masks_and_boxes(), size=st.integers(1, 4), shift=st.integers(1, 3))
 def test_targets_move_with_the_image(
-    data: tuple[Array, Array, Array], size: int, shift: int
+    floor: Floor, data: tuple[Array, Array, Array], size: int, shift: int
 ) -> None:
     """By whole pixels, with an edge that repeats the border as RoIAlign does."""
     masks, boxes, index = data
     moved = np.pad(masks, ((0, 0), (shift, 0), (shift, 0)), mode="edge")
-    np.testing.assert_allclose(
-        mask_targets(moved, boxes + shift, index, size),
-        mask_targets(masks, boxes, index, size),
-        atol=1e-9,
+    floor.assert_close(
+        floor.mask_targets(moved, boxes + shift, index, size),
+        floor.mask_targets(masks, boxes, index, size),
     )
 
 
-@given(bitmaps(), st.integers(0, 7), st.integers(0, 7))
+@every_floor
+@given(mask=bitmaps(), left=st.integers(0, 7), top=st.integers(0, 7))
 def test_the_target_of_a_box_of_m_pixels_is_the_crop(
-    mask: Array, left: int, top: int
+    floor: Floor, mask: Array, left: int, top: int
 ) -> None:
     """One sample in the centre of each pixel reads that pixel."""
     size = min(mask.shape[0] - top, mask.shape[1] - left)
     if size < 1:
         return
     box = np.array([[left, top, left + size, top + size]], np.float64)
-    target = mask_targets(mask[None], box, np.zeros(1, np.int64), size)[0]
-    np.testing.assert_allclose(
-        target, mask[top : top + size, left : left + size], atol=1e-9
-    )
+    target = floor.mask_targets(mask[None], box, np.zeros(1, np.int64), size)[0]
+    floor.assert_close(target, mask[top : top + size, left : left + size])
 
 
-def test_targets_by_hand() -> None:
+@every_floor
+def test_targets_by_hand(floor: Floor) -> None:
     """A bin of two by two pixels, three of them covered: 3/4, or 1."""
-    mask = np.array([[[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]])
+    rows = [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    mask = np.array([rows], np.uint8)
     box, first = np.array([[0.0, 0, 4, 4]]), np.zeros(1, np.int64)
-    soft = mask_targets(mask.astype(np.uint8), box, first, 2)[0]
-    np.testing.assert_allclose(soft, [[0.75, 0], [0, 1]])
-    hard = mask_targets(mask.astype(np.uint8), box, first, 2, "threshold")[0]
+    soft = floor.mask_targets(mask, box, first, 2)[0]
+    floor.assert_close(soft, [[0.75, 0], [0, 1]])
+    hard = floor.mask_targets(mask, box, first, 2, "threshold")[0]
     np.testing.assert_array_equal(hard, [[1, 0], [0, 1]])
     line = np.array([[[1, 0, 0, 1, 0, 1]]], np.uint8)
-    thirds = mask_targets(line, np.array([[0.0, 0, 6, 1]]), first, 2)[0]
-    np.testing.assert_allclose(thirds, [[1 / 3, 2 / 3]] * 2)
-    with pytest.raises(ValueError, match="rule is 'hard'"):
-        mask_targets(mask, box, first, 2, "hard")
+    thirds = floor.mask_targets(line, np.array([[0.0, 0, 6, 1]]), first, 2)[0]
+    floor.assert_close(thirds, [[1 / 3, 2 / 3]] * 2)
+    if floor is REFERENCE:
+        with pytest.raises(ValueError, match="rule is 'hard'"):
+            floor.mask_targets(mask, box, first, 2, "hard")
+
+
+@st.composite
+def any_boxes(draw: st.DrawFn, extent: float = 8) -> Array:
+    """Boxes (n, 4) of any kind: within, beyond, inside out, without area, not there."""
+    coordinate = st.one_of(
+        sixteenths(-4, extent + 4),
+        st.integers(-2, round(extent) + 2).map(float),
+        st.sampled_from([np.nan, -40.0, 40.0]),
+    )
+    row = st.tuples(*[coordinate] * 4)
+    return np.array(draw(st.lists(row, max_size=2)), np.float64).reshape(-1, 4)
+
+
+@every_floor
+@given(bitmaps(), any_boxes(), st.integers(1, 5))
+@example(np.ones((3, 70), np.uint8), np.array([[-1.0, -1, 71, 4]]), 1)
+@example(np.ones((70, 3), np.uint8), np.array([[-1.0, -1, 4, 71]]), 1)
+@example(np.ones((1, 1), np.uint8), np.array([[-0.5, 0, 1.5, 1]]), 2)
+def test_targets_of_any_box_are_the_reference_s(
+    floor: Floor, mask: Array, boxes: Array, size: int
+) -> None:
+    """Partly or wholly outside, inside out, without area, or no box at all."""
+    masks = np.stack([mask, 1 - mask])
+    index = np.arange(len(boxes)) % 2
+    targets = floor.mask_targets(masks, boxes, index, size)
+    floor.assert_close(targets, REFERENCE.mask_targets(masks, boxes, index, size))
+
+
+@pytest.mark.parametrize("floor", floors("masks")[1:], ids=str)
+def test_targets_of_a_box_far_wider_than_the_mask(floor: Floor) -> None:
+    """Which the reference cannot read point by point: its separable form can."""
+    mask = np.eye(6, dtype=np.uint8)[None]
+    box = np.array([[-20_000.5, 1, 30_000, 5], [0, -1e5, 6, 1e4], [-1e30, 0, 1e30, 6]])
+    targets = floor.mask_targets(mask, box, np.zeros(3, np.int64), 3)
+    rois = np.concatenate([np.zeros((2, 1)), box[:2]], axis=1)
+    expected = roi_align_separable(mask[None].astype(np.float64), rois, (3, 3))
+    floor.assert_close(targets[:2], expected[:, 0])
+    floor.assert_close(targets[2], np.zeros((3, 3)))
 
 
 # Pasting ----------------------------------------------------------------------------
 
-PASTES = [paste_mask, paste_mask_legacy]
 Paste = Callable[..., Array]
+
+
+def pastes(floor: Floor) -> list[Paste]:
+    """The floor's ways to paste: the reference alone has the legacy one."""
+    return [floor.paste_mask] + [paste_mask_legacy] * (floor is REFERENCE)
 
 
 @given(bitmaps(), st.integers(-3, 5), st.integers(-3, 5))
@@ -445,53 +496,94 @@ def test_legacy_paste_equals_torchvision(
     np.testing.assert_array_equal(pasted[clear], (expected >= threshold)[clear])
 
 
-@given(probability_maps(), strategies.boxes(count=1, extent=20), sixteenths(1 / 16, 1))
+@every_floor
+@given(
+    probability=probability_maps(),
+    boxes=strategies.boxes(count=1, extent=20),
+    threshold=sixteenths(1 / 16, 1),
+)
 def test_the_threshold_is_reached_not_passed(
-    probability: Array, boxes: Array, threshold: float
+    floor: Floor, probability: Array, boxes: Array, threshold: float
 ) -> None:
     """A pixel belongs to the mask from the threshold on."""
     pasted = paste_probability(probability, boxes[0], (20, 20))
-    mask = paste_mask(probability, boxes[0], (20, 20), threshold)
-    np.testing.assert_array_equal(mask, pasted >= threshold)
+    mask = floor.paste_mask(probability, boxes[0], (20, 20), threshold)
+    assert_same_masks(mask, pasted >= threshold, clear(floor, pasted, threshold))
     full = np.full((2, 2), threshold)
     whole = np.array([0.0, 0, 20, 20])
-    assert paste_mask(full, whole, (20, 20), threshold)[5:15, 5:15].all()
+    assert floor.paste_mask(full, whole, (20, 20), threshold)[5:15, 5:15].all()
 
 
-@given(strategies.boxes(count=1, extent=20, smallest=1 / 16))
-def test_a_full_map_fills_the_pixels_whose_centres_the_box_holds(boxes: Array) -> None:
+def clear(floor: Floor, values: Array, threshold: float = 0.5) -> Array:
+    """Where rounding, as the floor may do it, leaves a value on its side."""
+    return np.abs(values - threshold) > (floor is not REFERENCE) * floor.tolerance
+
+
+def assert_same_masks(mask: Array, expected: Array, where: Array) -> None:
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask[where], expected[where])
+
+
+@every_floor
+@given(probability_maps(), any_boxes(), SIZES, st.sampled_from([0.25, 0.5, 0.7]))
+@example(np.ones((2, 2)), np.array([[-3.0, -7, 100, 50]]), (35, 67), 0.5)
+@example(np.full((3, 3), 0.75), np.array([[0.0, 0, 1, 1]]), (1, 1), 0.5)
+def test_masks_of_any_box_are_pasted_as_the_reference_does(
+    floor: Floor, probability: Array, boxes: Array, size: Size, threshold: float
+) -> None:
+    """Partly or wholly outside, inside out, without area, or no box at all."""
+    for box in boxes:
+        values = paste_probability(probability, box, size)
+        mask = floor.paste_mask(probability, box, size, threshold)
+        where = clear(floor, values, threshold)
+        assert_same_masks(mask, values >= threshold, where)
+
+
+@every_floor
+@given(boxes=strategies.boxes(count=1, extent=20, smallest=1 / 16))
+def test_a_full_map_fills_the_pixels_whose_centres_the_box_holds(
+    floor: Floor, boxes: Array
+) -> None:
     """The map falls to one half just at the box's edge (edges off the centres)."""
     x1, y1, x2, y2 = box = np.floor(boxes[0] * 4) / 4 + 1 / 16
     centres = np.arange(24) + 0.5
     rows, columns = (y1 < centres) & (centres < y2), (x1 < centres) & (centres < x2)
-    mask = paste_mask(np.ones((28, 28)), box, (24, 24))
+    mask = floor.paste_mask(np.ones((28, 28)), box, (24, 24))
     # Where both edges are near, the bilinear fall of the corner rounds it off.
     assert not mask[~(rows[:, None] & columns)].any()
-    full = paste_mask(np.ones((28, 28)), np.array([x1, -50, x2, 50]), (24, 24))
+    full = floor.paste_mask(np.ones((28, 28)), np.array([x1, -50, x2, 50]), (24, 24))
     np.testing.assert_array_equal(full[12], columns)
 
 
-@pytest.mark.parametrize("paste", PASTES)
-@given(probability_maps(), strategies.boxes(count=1, extent=12), st.integers(0, 3))
+@every_floor
+@given(
+    probability=probability_maps(),
+    boxes=strategies.boxes(count=1, extent=12),
+    shift=st.integers(0, 3),
+)
 def test_pastes_move_by_whole_pixels(
-    paste: Paste, probability: Array, boxes: Array, shift: int
+    floor: Floor, probability: Array, boxes: Array, shift: int
 ) -> None:
     """Boxes away from the left and top, where int() would cut the other way."""
     box = boxes[0] + 13
-    still = paste(probability, box, (40, 40))
-    moved = paste(probability, box + shift, (40 + shift, 40 + shift))
-    np.testing.assert_array_equal(moved[shift:, shift:], still)
+    where = clear(floor, paste_probability(probability, box, (26, 26)))
+    for paste in pastes(floor):
+        still = paste(probability, box, (26, 26))
+        moved = paste(probability, box + shift, (26 + shift, 26 + shift))
+        assert_same_masks(moved[shift:, shift:], still, where)
 
 
-@pytest.mark.parametrize("paste", PASTES)
-@given(probability_maps(), strategies.boxes(count=1, extent=12))
+@every_floor
+@given(probability=probability_maps(), boxes=strategies.boxes(count=1, extent=12))
 def test_pastes_turn_with_the_image(
-    paste: Paste, probability: Array, boxes: Array
+    floor: Floor, probability: Array, boxes: Array
 ) -> None:
     """x for y."""
     box = boxes[0]
-    turned = paste(probability.T.copy(), box[[1, 0, 3, 2]], (10, 14))
-    np.testing.assert_array_equal(turned.T, paste(probability, box, (14, 10)))
+    where = clear(floor, paste_probability(probability, box, (14, 10)))
+    for paste in pastes(floor):
+        turned = paste(probability.T.copy(), box[[1, 0, 3, 2]], (10, 14))
+        assert_same_masks(turned.T, paste(probability, box, (14, 10)), where)
 
 
 @given(probability_maps(), strategies.boxes(count=1, extent=12))
@@ -506,13 +598,19 @@ def test_paste_at_pixel_centres_flips_with_the_image(
     np.testing.assert_allclose(flipped[:, ::-1], pasted, atol=1e-9)
 
 
-def test_the_two_pastes_by_hand() -> None:
+@every_floor
+def test_the_two_pastes_by_hand(floor: Floor) -> None:
     """A full map in a box of 4 x 4 pixels: legacy covers 5 x 5.
 
     With m = 2 the box grows to 0 .. 8. Legacy counts both ends, 9 pixels for 4 cells:
     the map's two cover 2.25 .. 6.75 of them, one half pixel too far and too wide.
     """
     box, full = np.array([2.0, 2, 6, 6]), np.ones((2, 2))
-    assert paste_mask(full, box, (10, 10))[4].nonzero()[0].tolist() == [2, 3, 4, 5]
+    assert floor.paste_mask(full, box, (10, 10))[4].nonzero()[0].tolist() == [
+        2,
+        3,
+        4,
+        5,
+    ]
     legacy = paste_mask_legacy(full, box, (10, 10))[4].nonzero()[0].tolist()
     assert legacy == [2, 3, 4, 5, 6]

@@ -36,7 +36,7 @@ TILE_ROWS, TILE_COLUMNS = 32, 64
 MOST_BLOCKS = 32  # that share the tiles of one box
 WARP, WARPS = 32, 4
 OUTSIDE = -1
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO = np.float32(0)
 
 
 def paste_masks(
@@ -103,13 +103,19 @@ def cell(probabilities: Any, n: Any, row: Any, column: Any) -> Any:
 
 
 @device
+def mixed(weight: Any, low: Any, high: Any) -> Any:
+    """Between two values; between two of the same just that."""
+    return low + weight * (high - low)
+
+
+@device
 def value_at(probabilities: Any, n: Any, y: Any, v: Any, x: Any, u: Any) -> Any:
     """Between the rows y - 1 and y, v of the way, and the columns x - 1 and x, u."""
-    left = (ONE - v) * cell(probabilities, n, y - 1, x - 1)
-    left += v * cell(probabilities, n, y, x - 1)
-    right = (ONE - v) * cell(probabilities, n, y - 1, x)
-    right += v * cell(probabilities, n, y, x)
-    return (ONE - u) * left + u * right
+    left = mixed(
+        v, cell(probabilities, n, y - 1, x - 1), cell(probabilities, n, y, x - 1)
+    )
+    right = mixed(v, cell(probabilities, n, y - 1, x), cell(probabilities, n, y, x))
+    return mixed(u, left, right)
 
 
 @kernel

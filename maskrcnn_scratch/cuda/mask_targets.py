@@ -111,8 +111,8 @@ def tap(start: Any, bin_size: Any, samples: Any, k: Any, s: Any, length: Any) ->
 
 @device
 def mixed(weight: Any, low: Any, high: Any) -> Any:
-    """Between two values, float32."""
-    return (ONE - weight) * np.float32(low) + weight * np.float32(high)
+    """Between two values, float32; between two of the same just that."""
+    return np.float32(low) + weight * (np.float32(high) - np.float32(low))
 
 
 @device
