@@ -1,0 +1,415 @@
+"""Published files become ours: the same numbers in our places, or nothing at all.
+
+The files are written by ``published_layouts`` from random models of ours in the
+systems' own names and layouts; torchvision itself is compared with in
+``test_weights_torchvision``.
+
+Faults tried, and the test that caught each:
+- layer and stage off by one, block letters from b -> test_*_comes_back
+- lateral for output, deltas for objectness -> the same
+- fc1 flattened (H, W, C), background last -> the same
+- MSRA's variance 1 rather than 1 - eps -> test_msra_s_resnet_comes_back
+- BGR left as it is, std not folded -> test_detectron2_s_pixels
+- RGB and BGR swapped in pixel_mean -> test_a_file_s_own_pixel_statistics
+- stopping at the first fault -> test_every_fault_is_named
+- writing before checking -> the same
+- unused tensors let pass -> the same
+- other systems' files tried anyway -> test_the_wrong_system_is_named
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from published_layouts import (
+    Published,
+    as_tensors,
+    random_model,
+    to_detectron2,
+    to_matterport,
+    to_msra,
+)
+from torch.nn import functional as F
+
+from maskrcnn_scratch.cli import main
+from maskrcnn_scratch.inference import Predictor
+from maskrcnn_scratch.models import MaskRCNN, ModelConfig
+from maskrcnn_scratch.training.initial_weights import load_initial_weights
+from maskrcnn_scratch.weights import from_detectron2, from_matterport
+from maskrcnn_scratch.weights.coco_classes import (
+    COCO_CLASSES,
+    COCO_NAMES_BY_ID,
+    class_names,
+)
+from maskrcnn_scratch.weights.convert import convert
+from maskrcnn_scratch.weights.fit import Misfit
+from maskrcnn_scratch.weights.model_file import build_model, read_model_file
+
+SMALL = {
+    "num_classes": 3,
+    "stem_width": 4,
+    "fpn_channels": 8,
+    "box_head_width": 12,
+    "mask_head_width": 6,
+}
+RESNEXT = {"stem_width": 8, "groups": 2, "width_per_group": 32, "stride_in_1x1": False}
+STD = (1.0, 1.0, 1.0)
+RESNEXT_STD = (58.395, 57.120, 57.375)
+
+
+def write_pickle(path: Path, published: Published) -> Path:
+    """As detectron2's zoo does."""
+    contents = {"model": published, "__author__": "somebody"}
+    path.write_bytes(pickle.dumps(contents, 2))
+    return path
+
+
+def assert_same(found: dict[str, torch.Tensor], model: MaskRCNN) -> None:
+    """All tensors, but for rounding."""
+    torch.testing.assert_close(found, dict(model.state_dict()), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "std", "title"),
+    [
+        ({"depth": 50}, STD, "ResNet-50 FPN"),
+        ({"depth": 101}, STD, "ResNet-101 FPN"),
+        ({"depth": 18, "stride_in_1x1": True}, STD, "ResNet-18 FPN"),
+        ({"depth": 50, **RESNEXT}, RESNEXT_STD, "ResNeXt-50 2x32d FPN"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_detectron2_s_model_comes_back(
+    tmp_path: Path,
+    settings: dict[str, int],
+    std: tuple[float, float, float],
+    title: str,
+) -> None:
+    config = replace(from_detectron2.CONVENTIONS, **{**SMALL, **settings})
+    model = random_model(config)
+    path = write_pickle(tmp_path / "model.pkl", to_detectron2(model, std))
+    plan = convert(path, "detectron2", tmp_path / "ours.safetensors")
+    file = read_model_file(tmp_path / "ours.safetensors")
+    built = build_model(file)
+    assert plan.title == f"detectron2's Mask R-CNN, {title}"
+    assert replace(built.config, pixel_mean=config.pixel_mean) == config
+    assert built.config.pixel_mean == pytest.approx(config.pixel_mean, rel=1e-12)
+    assert_same(file.tensors, model)
+    assert file.class_names == ["class 1", "class 2", "class 3"]
+    assert file.config["converted"]["from"] == "detectron2"
+
+
+def test_detectron2_s_conventions() -> None:
+    """Those of CONVENTIONS that are not our defaults, and those that must be."""
+    config = from_detectron2.CONVENTIONS
+    assert (config.roi_aligned, config.roi_sampling_ratio) == (True, 0)
+    assert (config.rpn_box_beta, config.box_beta) == (0, 0)
+    assert (config.rpn_post_nms_train, config.rpn_min_size) == (1000, 0)
+    assert (config.anchors_rounded, config.norm_eps) == (False, 1e-5)
+    assert (config.stride_in_1x1, config.mask_target) == (True, "threshold")
+
+
+@pytest.mark.parametrize(
+    ("settings", "std"), [({"depth": 18}, STD), ({"depth": 50, **RESNEXT}, RESNEXT_STD)]
+)
+def test_detectron2_s_pixels(
+    tmp_path: Path, settings: dict[str, int], std: tuple[float, float, float]
+) -> None:
+    """Its stem on BGR in 0..255 less the mean, over the std; ours on the image."""
+    model = random_model(replace(from_detectron2.CONVENTIONS, **{**SMALL, **settings}))
+    published = to_detectron2(model, std)
+    published["backbone.bottom_up.stem.conv1.weight"] = (
+        np.random.default_rng(1)
+        .normal(size=published["backbone.bottom_up.stem.conv1.weight"].shape)
+        .astype(np.float32)
+    )
+    path = write_pickle(tmp_path / "model.pkl", published)
+    convert(path, "detectron2", tmp_path / "ours.safetensors")
+    ours = build_model(read_model_file(tmp_path / "ours.safetensors"))
+    image = torch.rand(3, 32, 64)
+    mean = torch.tensor([103.530, 116.280, 123.675]).view(3, 1, 1)
+    its_std = torch.tensor(std[::-1]).view(3, 1, 1)
+    seen = (255 * image.flip(0) - mean) / its_std
+    weight = torch.from_numpy(published["backbone.bottom_up.stem.conv1.weight"])
+    expected = F.conv2d(seen[None], weight, stride=2, padding=3)
+    found = ours.backbone.conv1(ours.batch([image]))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_file_s_own_pixel_statistics(tmp_path: Path) -> None:
+    """Blue first, as the stem reads them; without them the published ones hold."""
+    model = random_model(replace(from_detectron2.CONVENTIONS, **SMALL, depth=18))
+    published = to_detectron2(model, (3.0, 2.0, 1.0))
+    published["pixel_mean"] = np.float32([51, 102, 204]).reshape(3, 1, 1)
+    published["pixel_std"] = np.float32([1, 2, 3]).reshape(3, 1, 1)
+    published["proposal_generator.anchor_generator.cell_anchors.0"] = np.zeros((3, 4))
+    path = write_pickle(tmp_path / "model.pkl", published)
+    plan = convert(path, "detectron2", tmp_path / "ours.safetensors")
+    assert plan.config.pixel_mean == pytest.approx((0.8, 0.4, 0.2))
+    assert_same(read_model_file(tmp_path / "ours.safetensors").tensors, model)
+
+
+@pytest.mark.parametrize("depth", [50, 101])
+def test_matterport_s_model_comes_back(
+    tmp_path: Path, rng: np.random.Generator, depth: int
+) -> None:
+    h5py = pytest.importorskip("h5py", reason="pip install 'maskrcnn-scratch[h5]'")
+    config = replace(from_matterport.CONVENTIONS, **SMALL, depth=depth)
+    model = random_model(config)
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        for name, array in to_matterport(model, rng).items():
+            layer = name.split("/")[0]
+            group = "rpn_model" if layer.startswith("rpn") else layer
+            file[f"{group}/{name}:0"] = array.astype(np.float32)
+    out = tmp_path / "ours.safetensors"
+    plan = convert(tmp_path / "model.h5", "matterport", out)
+    file = read_model_file(out)
+    assert build_model(file).config == config
+    torch.testing.assert_close(
+        file.tensors, dict(model.state_dict()), rtol=1e-4, atol=1e-4
+    )
+    assert any("not equal" in note for note in plan.notes)
+
+
+def test_matterport_s_conventions() -> None:
+    config = from_matterport.CONVENTIONS
+    assert config.norm_eps == 1e-3
+    assert config.box_weights == config.rpn_box_weights == (10, 10, 5, 5)
+    assert config.pixel_mean == pytest.approx(np.array([123.7, 116.8, 103.9]) / 255)
+    assert (config.level_rounding, config.anchor_ratios) == ("round", (2, 1, 0.5))
+    assert (config.score_threshold, config.nms_iou) == (0.7, 0.3)
+
+
+def test_a_wider_rpn_is_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The published one has 512 channels on a pyramid of 256."""
+    model = random_model(replace(from_matterport.CONVENTIONS, **SMALL))
+    published = to_matterport(model, rng)
+    published["rpn_conv_shared/kernel"] = np.zeros((3, 3, 8, 16))
+    path = write_pickle(tmp_path / "model.pkl", published)
+    with pytest.raises(ValueError, match="RPN has 16 channels on a pyramid of 8"):
+        convert(path, "matterport", tmp_path / "ours.safetensors")
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("biased_stem", [True, False])
+@pytest.mark.parametrize(
+    "settings", [{"depth": 50}, {"depth": 50, **RESNEXT}], ids=["resnet", "resnext"]
+)
+def test_msra_s_resnet_comes_back(
+    tmp_path: Path, settings: dict[str, int], biased_stem: bool, statistics: bool
+) -> None:
+    """As a backbone that a training starts from, which computes the same."""
+    config = ModelConfig(**{**SMALL, **settings})
+    model = random_model(config)
+    published = to_msra(model, biased_stem, statistics)
+    if "groups" in settings:
+        per_channel = np.float32(RESNEXT_STD[::-1])[:, None, None]
+        published["conv1_w"] = published["conv1_w"] * per_channel
+    path = tmp_path / "R-50.pkl"
+    path.write_bytes(pickle.dumps(published, 2))
+    plan = convert(path, "imagenet", tmp_path / "r50.safetensors")
+    assert plan.backbone_only
+    assert plan.config.stride_in_1x1 == config.stride_in_1x1
+    start = MaskRCNN(config).eval()
+    report = load_initial_weights(start, tmp_path / "r50.safetensors")
+    assert (report.missing, report.unused, report.misshapen) == ([], [], [])
+    assert report.differing == []
+    image = model.batch([torch.rand(3, 64, 64)])
+    for ours, expected in zip(
+        start.backbone(image), model.backbone(image), strict=True
+    ):
+        assert expected.std() > 0
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_backbone_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To one who would predict with it, and to one whose model sees otherwise."""
+    published = to_msra(random_model(ModelConfig(**SMALL)), False, False)
+    (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(published, 2))
+    out = tmp_path / "r50.safetensors"
+    words = ["weights", "convert", str(tmp_path / "R-50.pkl"), "--from", "imagenet"]
+    assert main([*words, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"MSRA's ResNet-50 for ImageNet, backbone: written to {out}" in said
+    assert "stride is on its 1x1" in said
+    with pytest.raises(ValueError, match="a backbone alone: start a training from it"):
+        Predictor.load(out)
+    other = MaskRCNN(ModelConfig(**SMALL, stride_in_1x1=False, norm_eps=0.0))
+    report = load_initial_weights(other, out)
+    assert report.text().splitlines()[1:] == [
+        "  made for another model: stride_in_1x1 is True there and False here",
+        "  made for another model: norm_eps is 1e-05 there and 0.0 here",
+    ]
+
+
+def small_detectron2() -> Published:
+    model = random_model(replace(from_detectron2.CONVENTIONS, **SMALL, depth=18))
+    return to_detectron2(model, STD)
+
+
+def test_every_fault_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one message, grouped; and nothing is written."""
+    published = small_detectron2()
+    del published["backbone.fpn_lateral3.weight"]
+    del published["backbone.bottom_up.res5.1.conv2.norm.running_var"]
+    published["roi_heads.mask_head.mask_fcn2.weight"] = np.zeros((6, 6, 3))
+    published["roi_heads.box_predictor.cls_score.weight"] = np.zeros((4, 13))
+    published["roi_heads.extra.weight"] = np.zeros((2, 1))
+    path = write_pickle(tmp_path / "model.pkl", published)
+    out = tmp_path / "new" / "ours.safetensors"
+    words = ["weights", "convert", str(path), "--from", "detectron2", "--out", str(out)]
+    assert main(words) == 1
+    expected = f"""error: {path}: the file does not fit detectron2's Mask R-CNN, \
+ResNet-18 FPN with 3 classes:
+  missing (2):
+    backbone.bottom_up.res5.1.conv2.norm.running_var (our \
+backbone.layer4.1.bn2.running_var)
+    backbone.fpn_lateral3.weight (our fpn.lateral.1.weight)
+  in the file and not used (1):
+    roi_heads.extra.weight [2, 1]
+  of another shape than expected (2):
+    roi_heads.box_predictor.cls_score.weight (our box_head.class_logits.weight): \
+[4, 13] gives [4, 13], expected [4, 12]
+    roi_heads.mask_head.mask_fcn2.weight (our mask_head.convs.1.weight): [6, 6, 3], \
+expected [6, 6, 3, 3]
+"""
+    assert capsys.readouterr().err == expected
+    assert [found.name for found in tmp_path.iterdir()] == ["model.pkl"]
+
+
+def test_too_few_axes_are_a_wrong_shape(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Also where the layout cannot even be changed."""
+    model = random_model(replace(from_matterport.CONVENTIONS, **SMALL))
+    published = to_matterport(model, rng)
+    published["fpn_c2p2/kernel"] = np.zeros((3, 4))
+    published["rpn_class_raw/bias"] = np.zeros(5)
+    path = write_pickle(tmp_path / "model.pkl", published)
+    with pytest.raises(Misfit) as caught:
+        convert(path, "matterport", tmp_path / "ours.safetensors")
+    lines = str(caught.value).splitlines()
+    assert lines[1:] == [
+        "  of another shape than expected (2):",
+        "    fpn_c2p2/kernel (our fpn.lateral.0.weight): [3, 4], from which"
+        " [8, 16, 1, 1] cannot be made",
+        "    rpn_class_raw/bias (our rpn.objectness.bias): [5], from which [3] cannot"
+        " be made",
+    ]
+
+
+NAMES = {
+    "torchvision": ["backbone.body.conv1.weight", "roi_heads.mask_predictor.x"],
+    "detectron2": ["backbone.bottom_up.stem.conv1.weight", "roi_heads.mask_head.x"],
+    "imagenet": ["layer1.0.conv1.weight"],
+    "maskrcnn_scratch": ["backbone.layer1.0.conv1.weight"],
+    "nobody": ["encoder.weight"],
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "system", "message"),
+    [
+        ("torchvision", "detectron2", "but of torchvision: --from torchvision"),
+        ("detectron2", "imagenet", "but of detectron2: --from detectron2"),
+        ("imagenet", "torchvision", "but of imagenet: --from imagenet"),
+        ("maskrcnn_scratch", "imagenet", "but ours: there is nothing to convert"),
+        (
+            "nobody",
+            "matterport",
+            r"\(encoder.weight, ...\) are not those of matterport$",
+        ),
+    ],
+)
+def test_the_wrong_system_is_named(
+    tmp_path: Path, names: str, system: str, message: str
+) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({name: torch.ones(1) for name in NAMES[names]}, path)
+    with pytest.raises(ValueError, match=message):
+        convert(path, system, tmp_path / "ours.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "what"),
+    [
+        ("torchvision", "roi_heads.keypoint_head.0.weight", "a keypoint head"),
+        ("torchvision", "roi_heads.box_head.0.0.weight", r"convolutions \(v2\)"),
+        ("torchvision", "backbone.body.0.0.weight", "a MobileNet"),
+        ("detectron2", "roi_heads.res5.0.conv1.weight", "a C4 backbone"),
+        ("detectron2", "roi_heads.keypoint_head.conv_fcn1.weight", "a keypoint head"),
+        ("detectron2", "roi_heads.box_head.0.fc1.weight", "a cascade"),
+        ("imagenet", "features.0.weight", "a VGG network"),
+    ],
+)
+def test_what_ours_cannot_hold_is_refused_by_name(
+    tmp_path: Path, system: str, name: str, what: str
+) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({n: torch.ones(1) for n in [*NAMES[system], name]}, path)
+    with pytest.raises(ValueError, match=rf"this {system} model has .*{what}"):
+        convert(path, system, tmp_path / "ours.safetensors")
+
+
+def test_other_models_are_refused(tmp_path: Path) -> None:
+    published = small_detectron2()
+    boxes_alone = {n: a for n, a in published.items() if "roi_heads.mask" not in n}
+    path = write_pickle(tmp_path / "model.pkl", boxes_alone)
+    with pytest.raises(ValueError, match="has no mask branch"):
+        convert(path, "detectron2", tmp_path / "ours.safetensors")
+    deep = "backbone.bottom_up.res4.{}.conv1.weight"
+    more = {deep.format(block): np.zeros(1) for block in range(2, 36)}
+    path = write_pickle(tmp_path / "model.pkl", published | more)
+    with pytest.raises(
+        ValueError, match=r"a ResNet with \(2, 2, 36, 2\) blocks of two"
+    ):
+        convert(path, "detectron2", tmp_path / "ours.safetensors")
+
+
+def test_names_and_settings_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A converted file predicts under the names given."""
+    path, out = tmp_path / "model.pth", tmp_path / "ours.safetensors"
+    torch.save({"model": as_tensors(small_detectron2()), "iteration": 9}, path)
+    words = ["weights", "convert", str(path), "--from", "detectron2", "--out", str(out)]
+    assert main([*words, "--classes", "cat, dog"]) == 1
+    assert "2 class names were given; the file has 3" in capsys.readouterr().err
+    assert main([*words, "--norm-eps", "0"]) == 1
+    assert "--norm-eps is for torchvision" in capsys.readouterr().err
+    assert main([*words[:-1], "ours.bin"]) == 1
+    assert "ends with .safetensors" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*words, "--classes", "cat, dog,hen"]) == 0
+    said = capsys.readouterr().out
+    assert "detectron2's Mask R-CNN, ResNet-18 FPN, 3 classes: written to" in said
+    assert "- images are taken to be BGR" in said
+    predictor = Predictor.load(out)
+    assert predictor.class_names == ["cat", "dog", "hen"]
+    assert (predictor.settings.min_size, predictor.settings.max_size) == (800, 1333)
+    header = read_model_file(out).config
+    assert json.loads(json.dumps(header)) == header
+
+
+def test_coco_s_names() -> None:
+    assert len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
+    assert len(COCO_NAMES_BY_ID) == len(set(COCO_NAMES_BY_ID)) == 90
+    by_id = dict(enumerate(COCO_NAMES_BY_ID, start=1))
+    known = {1: "person", 11: "fire hydrant", 13: "stop sign", 27: "backpack"}
+    known |= {44: "bottle", 67: "dining table", 70: "toilet", 90: "toothbrush"}
+    assert {id: by_id[id] for id in known} == known
+    assert by_id[12] == "no class 12"
+    assert [n for n in COCO_NAMES_BY_ID if not n.startswith("no class")] == COCO_CLASSES
+    assert class_names(80) == COCO_CLASSES
+    assert class_names(90) == COCO_NAMES_BY_ID
+    assert class_names(2) == ["class 1", "class 2"]
