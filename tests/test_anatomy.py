@@ -84,8 +84,7 @@ def test_as_in_a_real_run(size: tuple[int, int]) -> None:
         "box head": model.box_head,
         "box head fc2": model.box_head.fc2,
         "mask head conv2": model.mask_head.convs[1],
-        "mask head deconv": model.mask_head.deconv,
-        "mask head mask logits": model.mask_head,
+        "mask head": model.mask_head,
     }
     with recorded(layers) as real:
         (found,) = model([torch.rand(3, *size)])
@@ -103,9 +102,13 @@ def test_as_in_a_real_run(size: tuple[int, int]) -> None:
     assert told["box head class logits"] == logits.shape
     assert told["box head box deltas"] == deltas.shape
     assert told["box head fc2"] == real["box head fc2"].shape
-    for name in ("conv2", "deconv", "mask logits"):
-        expected = (n, *told[f"mask head {name}"][1:])
-        assert expected == real[f"mask head {name}"].shape
+    # Of the maps of all classes a run computes the detection's alone.
+    rows, classes, *map_size = told["mask head mask logits"]
+    assert (rows, classes) == ("n", SMALL.num_classes)
+    assert (n, *map_size) == real["mask head"].shape
+    assert told["mask head deconv"] == ("n", SMALL.mask_head_width, *map_size)
+    expected = (n, *told["mask head conv2"][1:])
+    assert expected == real["mask head conv2"].shape
     probabilities = (n, *told["mask head mask probabilities"][1:])
     assert probabilities == found.mask_probabilities.shape
     assert told["mask head masks"] == ("n", *size)

@@ -73,8 +73,14 @@ def torchvision_model(model: MaskRCNN, min_size: int) -> nn.Module:
         weights=None, norm_layer=vision.ops.misc.FrozenBatchNorm2d
     )
     backbone = detection.backbone_utils._resnet_fpn_extractor(body, 3)
+    config = model.config
     theirs = detection.MaskRCNN(
-        backbone, num_classes=model.config.num_classes + 1, min_size=min_size
+        backbone,
+        num_classes=config.num_classes + 1,
+        min_size=min_size,
+        box_fg_iou_thresh=config.roi_positive_iou,
+        box_bg_iou_thresh=config.roi_positive_iou,
+        box_detections_per_img=config.max_detections,
     )
     theirs.load_state_dict(to_torchvision(model.state_dict()))
     return cast(nn.Module, theirs)

@@ -123,8 +123,10 @@ def mask_entries(
     rois = to_rois([torch.empty(config.max_detections, 4)])
     features = roi_features(config, pyramid[:4], rois, config.mask_pool)
     layers = {f"conv{n}": conv for n, conv in enumerate(head.convs, 1)}
-    with recorded({**layers, "deconv": head.deconv}) as hidden:
-        logits = head(features)
+    with recorded(layers) as hidden:
+        head(features, torch.ones(len(rois), dtype=torch.int64))
+    hidden["deconv"] = head.deconv(hidden[f"conv{len(layers)}"])
+    logits = head.mask_logits(hidden["deconv"])
     return [
         per_detection("RoIAlign of P2..P5", features, "a detection's own level"),
         *(per_detection(name, value, "ReLU") for name, value in hidden.items()),

@@ -98,8 +98,8 @@ class BoxHead(nn.Module):
         self, features: Float[Tensor, "rois c p p"]
     ) -> tuple[Float[Tensor, "rois classes"], Float[Tensor, "rois k 4"]]:
         """Logits of the background and the K classes; box deltas of the K classes."""
-        hidden = torch.relu(self.fc1(features.flatten(1)))
-        hidden = torch.relu(self.fc2(hidden))
+        hidden = self.fc1(features.flatten(1)).relu_()
+        hidden = self.fc2(hidden).relu_()
         deltas = self.deltas(hidden).view(len(hidden), self.config.num_classes, 4)
         return self.class_logits(hidden).float(), deltas.float()
 

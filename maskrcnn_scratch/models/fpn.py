@@ -30,6 +30,6 @@ class FPN(nn.Module):
         for fine in range(len(merged) - 2, -1, -1):
             size = merged[fine].shape[-2:]
             coarse = F.interpolate(merged[fine + 1], size=size, mode="nearest")
-            merged[fine] = merged[fine] + coarse
+            merged[fine] += coarse
         pyramid = [output(m) for output, m in zip(self.output, merged, strict=True)]
         return [*pyramid, F.max_pool2d(pyramid[-1], kernel_size=1, stride=2)]

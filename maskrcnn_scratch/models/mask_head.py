@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from maskrcnn_scratch import ops
@@ -14,7 +16,11 @@ from maskrcnn_scratch.structures import Target
 
 
 class MaskHead(nn.Module):
-    """3x3 convolutions, a 2x2 deconvolution, and one map for each class."""
+    """3x3 convolutions, a 2x2 deconvolution, and one map for each class.
+
+    Of the K maps of an RoI only that of its class is ever read: the true class in
+    training, the predicted one in inference (section 3). So no other is computed.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -29,25 +35,45 @@ class MaskHead(nn.Module):
         self.mask_logits = predictor(nn.Conv2d(width, config.num_classes, 1), 0.001)
 
     def forward(
-        self, features: Float[Tensor, "rois c p p"]
-    ) -> Float[Tensor, "rois k 2*p 2*p"]:
+        self, features: Float[Tensor, "rois c p p"], labels: Int64[Tensor, " rois"]
+    ) -> Float[Tensor, "rois 2*p 2*p"]:
+        """The logits of the map of each RoI's class, 1..K."""
         x = features
         for conv in self.convs:
-            x = torch.relu(conv(x))
-        x = torch.relu(self.deconv(x))
-        logits: Tensor = self.mask_logits(x)
-        return logits.float()
+            x = conv(x).relu_()
+        return self.own_maps(x, labels)
+
+    def own_maps(
+        self, x: Float[Tensor, "rois c p p"], labels: Int64[Tensor, " rois"]
+    ) -> Float[Tensor, "rois 2*p 2*p"]:
+        """``mask_logits(relu(deconv(x)))``, of each RoI the map ``labels - 1``.
+
+        Both layers are matrix products, much faster than as convolutions: the windows
+        of a 2x2 deconvolution with stride 2 do not overlap, so each cell becomes 2x2
+        finer ones by itself; and a 1x1 convolution sees one cell at a time.
+        """
+        deconv_bias = cast(Tensor, self.deconv.bias)
+        logits_bias = cast(Tensor, self.mask_logits.bias)
+        rois, channels, side, _ = x.shape
+        cells = x.permute(0, 2, 3, 1).reshape(-1, channels)
+        to_four = self.deconv.weight.permute(0, 2, 3, 1).flatten(1)
+        fours = (cells @ to_four).add_(deconv_bias.repeat(4)).relu_()
+        own = self.mask_logits.weight[labels - 1].flatten(1)
+        logits = fours.view(rois, side**2 * 4, own.shape[1]) @ own[:, :, None]
+        maps = logits.float().view(rois, side, side, 2, 2).transpose(2, 3)
+        biases = logits_bias[labels - 1].view(-1, 1, 1)
+        return maps.reshape(rois, 2 * side, 2 * side) + biases
 
     def losses(
         self,
-        logits: Float[Tensor, "positives k m m"],
+        logits: Float[Tensor, "positives m m"],
         positives: SampledRoIs,
         targets: list[Target],
     ) -> dict[str, Tensor]:
         """Lmask: mean binary cross-entropy of the ground-truth class's map alone.
 
-        A target is the part of the object's mask that lies in the RoI (section 3.1),
-        so classes do not compete: the other K - 1 maps get no gradient.
+        Classes do not compete, for the other K - 1 maps get no gradient. A target is
+        the part of the object's mask that lies in the RoI (section 3.1).
         """
         wanted = [
             ops.mask_targets(
@@ -60,5 +86,5 @@ class MaskHead(nn.Module):
             for image, target in enumerate(targets)
             if (own := positives.rois[:, 0] == image).any()
         ]
-        goal = torch.cat([*wanted, logits.new_zeros(0, *logits.shape[2:])])
-        return {"mask": ops.mask_loss(logits, positives.labels - 1, goal)}
+        goal = torch.cat([*wanted, logits.new_zeros(0, *logits.shape[1:])])
+        return {"mask": ops.sigmoid_cross_entropy(logits, goal)}

@@ -84,7 +84,7 @@ class MaskRCNN(nn.Module):
         class_logits, deltas = self.box_head(features)
         positives = sampled.where(sampled.labels > 0)
         features = roi_features(config, pyramid, positives.rois, config.mask_pool)
-        mask_logits = self.mask_head(features)
+        mask_logits = self.mask_head(features, positives.labels)
         return {
             **self.box_head.losses(class_logits, deltas, sampled),
             **self.mask_head.losses(mask_logits, positives, targets),
@@ -105,10 +105,9 @@ class MaskRCNN(nn.Module):
         found = self.box_head.detect(class_logits, deltas, rois, sizes)
         rois = to_rois([one.boxes for one in found])
         features = roi_features(config, pyramid, rois, config.mask_pool)
-        maps = self.mask_head(features).sigmoid()
         labels = torch.cat([one.labels for one in found])
-        chosen = maps[torch.arange(len(labels), device=labels.device), labels - 1]
-        parts = chosen.split([len(one) for one in found])
+        maps = self.mask_head(features, labels).sigmoid()
+        parts = maps.split([len(one) for one in found])
         return [
             replace(one, mask_probabilities=part)
             for one, part in zip(found, parts, strict=True)

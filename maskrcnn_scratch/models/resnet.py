@@ -1,7 +1,8 @@
 """ResNet and ResNeXt (He et al. 2016; Xie et al. 2017): image -> C2, C3, C4, C5.
 
 Cn is the last output of stage n, 2^n times smaller than the image. Module names are
-torchvision's, so its ImageNet weights load as they are.
+torchvision's, so its ImageNet weights load as they are. ReLU and the sum with the
+shortcut work in place: fresh memory for each would cost more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -40,9 +41,8 @@ class FrozenBatchNorm2d(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return x * scale.to(x.dtype).view(1, -1, 1, 1) + shift.to(x.dtype).view(
-            1, -1, 1, 1
-        )
+        scale, shift = (v.to(x.dtype).view(-1, 1, 1) for v in (scale, shift))
+        return torch.addcmul(shift, x, scale)  # in one pass through memory
 
 
 def make_norm(config: ModelConfig, channels: int) -> nn.Module:
@@ -81,9 +81,10 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(config, channels_in, width, stride)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
-        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y))
-        return torch.relu(y + self.downsample(x))
+        y += self.downsample(x)
+        return torch.relu_(y)
 
 
 class Bottleneck(nn.Module):
@@ -109,10 +110,11 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(config, channels_in, 4 * width, stride)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = torch.relu(self.bn2(self.conv2(y)))
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
         y = self.bn3(self.conv3(y))
-        return torch.relu(y + self.downsample(x))
+        y += self.downsample(x)
+        return torch.relu_(y)
 
 
 def shortcut(
@@ -171,7 +173,7 @@ class ResNet(nn.Module):
     def forward(
         self, images: Float[Tensor, "n 3 h w"]
     ) -> list[Float[Tensor, "n c y x"]]:
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        x = self.maxpool(self.bn1(self.conv1(images)).relu_())
         maps = []
         for stage in self.stages():
             x = stage(x)

@@ -33,7 +33,7 @@ class RPN(nn.Module):
         """Logits and box deltas of every level, in the anchors' order (H, W, A)."""
         logits, deltas = [], []
         for feature in features:
-            hidden = torch.relu(self.conv(feature))
+            hidden = self.conv(feature).relu_()
             logit = self.objectness(hidden).permute(0, 2, 3, 1)
             delta = self.deltas(hidden).permute(0, 2, 3, 1)
             logits.append(logit.flatten(1).float())
