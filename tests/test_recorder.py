@@ -22,6 +22,7 @@ from numba import cuda, float32, int32, uint8
 
 from maskrcnn_scratch.cuda import launch
 from maskrcnn_scratch.cuda.numbers import assign, to_float32
+from maskrcnn_scratch.figures.launch import draw_launch
 from maskrcnn_scratch.learning import recorder
 from maskrcnn_scratch.learning.recorder import KernelFault, watch
 
@@ -82,6 +83,7 @@ import json, sys
 from broken_kernels import BROKEN
 from good_kernels import GOOD
 from numba import cuda
+from maskrcnn_scratch.figures.launch import draw_launch
 from maskrcnn_scratch.learning import recorder
 
 told = {}
@@ -777,3 +779,89 @@ def test_rounding_of_atomic_sums_is_no_order_dependence() -> None:
         recorder.record(total, 4, 64, a, one, order=order)
     assert len({float(one[0]) for one in out}) > 1
     recorder.check(total, 4, 64, a, np.zeros(1, np.float32))
+
+
+# --- The picture.
+
+
+@cuda.jit
+def halo(a, out):  # type: ignore[no-untyped-def]
+    """Each thread reads two cells of a shared array, and adds to one of out."""
+    tile = cuda.shared.array(4, float32)
+    i = cuda.threadIdx.x
+    tile[i] = a[1, 3 - i]
+    cuda.syncthreads()
+    out[cuda.grid(1)] = tile[i] + tile[max(i - 1, 0)]
+    cuda.syncthreads()
+    cuda.atomic.add(out, 4 * cuda.blockIdx.x, tile[i])
+
+
+def test_the_picture_shows_who_touches_what() -> None:
+    a, out = np.ones((2, 4), np.float32), np.zeros(8, np.float32)
+    recording = recorder.check(halo, 2, 4, a, out)
+    figure, told = draw_launch(recording)
+    tiles = ["tile of block 0", "tile of block 1"]
+    assert list(told.panels) == [
+        *[(0, "a"), (0, tiles[0]), (0, tiles[1])],
+        *[(1, "out"), (1, tiles[0]), (1, tiles[1])],
+        *[(2, "out"), (2, tiles[0]), (2, tiles[1])],
+    ]
+    assert told.panels[0, "a"].readers == {(1, k): [3 - k, 7 - k] for k in range(4)}
+    assert (told.panels[0, "a"].writers == -1).all()
+    assert told.panels[0, tiles[1]].writers.tolist() == [[4, 5, 6, 7]]
+    assert told.panels[1, tiles[1]].readers == {
+        **{(0, k): [4 + k, 5 + k] for k in range(3)},
+        (0, 3): [7],
+    }
+    assert told.panels[1, "out"].writers.tolist() == [list(range(8))]
+    updaters = {(0, 0): [0, 1, 2, 3], (0, 4): [4, 5, 6, 7]}
+    assert told.panels[2, "out"].updaters == updaters
+    read, write, atomic = told.strips
+    assert read.threads.tolist() == [[-1, -1, -1, -1, 3, 2, 1, 0]]
+    assert write.threads.tolist() == [[0, 1, 2, 3, -1, -1, -1, -1]]
+    assert atomic.threads.tolist() == [[3] + [-1] * 7]
+    assert read.label.startswith("read a, sectors: a warp 1, in all 2, fewest 2  `tile")
+
+    panels, *strips = figure.axes
+    by_gid: dict[Any, list[Any]] = {}
+    for collection in panels.collections:
+        by_gid.setdefault(collection.get_gid(), []).append(collection)
+    cells = [tuple(c) for one in by_gid["cells"] for c in one.get_facecolor()]
+    white = (1.0, 1.0, 1.0, 1.0)
+    assert len(cells) == 8 + 2 * 4 + 3 * 8 + 2 * 8 - 8
+    assert sum(cell != white for cell in cells) == 8 + 8
+    assert sum(len(one.get_paths()) for one in by_gid["reads"]) == 8 + 2 * 7 + 8
+    assert sum(len(one.get_paths()) for one in by_gid["updates"]) == 8
+    assert len(set(cells) - {white}) == 8  # a colour for each thread
+    assert [axes.get_title(loc="left") for axes in strips] == [
+        strip.label for strip in told.strips
+    ]
+
+
+def test_the_picture_marks_faults_where_they_are() -> None:
+    by_name = {str(one): one for one in BROKEN}
+    for name, places in (
+        ("stencil_in_place", {("a", (0, 1))}),
+        ("missing_barrier", {("tile of block 0", (0, 0))}),
+        ("no_guard", set()),  # outside of the array, so in no cell
+    ):
+        one = by_name[name]
+        recording = recorder.record(
+            one.kernel, one.blocks, one.threads, *one.arguments()
+        )
+        figure, told = draw_launch(recording)
+        marked = [
+            (panel.name, cell)
+            for panel in told.panels.values()
+            for cell in panel.faults
+        ]
+        assert set(marked) == places
+        outlines = [p for p in figure.axes[0].patches if p.get_gid() == "fault"]
+        assert len(outlines) == len(places)
+
+
+def test_a_large_launch_is_not_drawn() -> None:
+    a = np.zeros(2048, np.float32)
+    recording = recorder.record(strided, 1, 8, a, a.copy(), 0, 1)
+    with pytest.raises(ValueError, match="a has 2048 elements"):
+        draw_launch(recording)

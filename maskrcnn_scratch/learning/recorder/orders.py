@@ -107,7 +107,8 @@ def copies_of(arrays: Sequence[NDArray[Any]]) -> dict[int, NDArray[Any]]:
 def differences(forward: Recording, ours: Any, theirs: Any, order: str) -> list[Fault]:
     """A fault for each array that another order left with other values."""
     found = []
-    for name, one, other in zip(forward.shapes, ours, theirs, strict=True):
+    pairs = zip(ours, theirs, strict=True)
+    for name, (one, other) in zip(forward.shapes, pairs, strict=False):
         differs = ~same(one, other)
         if differs.any():
             index = tuple(int(i) for i in np.argwhere(differs)[0])

@@ -31,6 +31,7 @@ class Access:
 class Recording:
     """A launch: its faults, and what it read and wrote.
 
+    ``shapes`` are those of arguments and of constant arrays, by name.
     ``reads``, ``writes`` and ``atomics`` count each thread's accesses to global and
     shared memory, (blocks, threads). ``unwritten`` holds, for each array that the
     caller marked as uninitialised, how many elements the launch left so.
@@ -49,6 +50,7 @@ class Recording:
     barriers: int
     instructions: list[Instruction]
     shapes: dict[str, tuple[int, ...]]
+    shared_shapes: dict[str, tuple[int, ...]]
     unwritten: dict[str, int]
     rows: Rows = field(repr=False)
     memories: Sequence[Memory] = field(repr=False)

@@ -9,6 +9,7 @@ from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from maskrcnn_scratch.learning.recorder.blocks import Blocks
+from maskrcnn_scratch.learning.recorder.memory import SHARED
 from maskrcnn_scratch.learning.recorder.races import find_races, flag_unwritten
 from maskrcnn_scratch.learning.recorder.rebuild import Rebuilder, python_function
 from maskrcnn_scratch.learning.recorder.recording import Recording
@@ -161,6 +162,8 @@ def told(launch: Launch, storage: Storage, given: Arguments, order: str) -> Reco
         np.bincount(rows[kind == k, 2], minlength=shape[0] * shape[1]).reshape(shape)
         for k in (READ, WRITE, ATOMIC)
     )
+    shapes = [(name, array.shape) for name, array in given.named]
+    shapes += [(m.name, m.members[0].shape) for m in memories if m.read_only]
     return Recording(
         launch.kernel,
         launch.blocks,
@@ -174,7 +177,8 @@ def told(launch: Launch, storage: Storage, given: Arguments, order: str) -> Reco
         launch.local[1],
         launch.barriers,
         instructions(launch, rows, memories) if len(rows) else [],
-        {name: array.shape for name, array in given.named},
+        dict(shapes),
+        {m.name: m.members[0].shape for m in memories if m.space == SHARED},
         left_unwritten(given),
         rows,
         memories,

@@ -42,6 +42,9 @@ class Instruction:
     sectors: int = 0
     fewest: int = 0
     passes: int = 0
+    worst: tuple[tuple[int, int], ...] = ()
+    """(thread in the launch, byte from the memory's start) of the warp whose addresses
+    are the most scattered."""
 
     @property
     def bank_conflicts(self) -> int:
@@ -111,18 +114,22 @@ def one_instruction(
     run = run.reshape(-1)
     warps, sectors, fewest, passes = int(run.max()) + 1, 0, 0, 0
     address = rows[:, ADDRESS]
+    touched = pairs(run, address // SECTOR)[:, 0]
+    scattered = rows[run == np.bincount(touched).argmax()]
+    places = zip(scattered[:, THREAD], scattered[:, ADDRESS], strict=True)
+    worst = tuple((int(t), int(a) - memory.address) for t, a in places)
     if memory.space == SHARED:
         thread = rows[:, THREAD] % launch.threads.total
         fewest, passes = bank_passes(run, thread, address, size)
     else:
-        sectors = len(pairs(run, address // SECTOR))
+        sectors = len(touched)
         asked = np.bincount(pairs(run, address)[:, 0]) * size
         fewest = int((-(-asked // SECTOR)).sum())
     line = launch.sites.line(int(rows[0, SITE]))
     name = memory.place(int(address[0]))[0]
     return Instruction(
         *(line, kind, name, memory.space, len(rows), len(rows) * size),
-        *(warps, sectors, fewest, passes),
+        *(warps, sectors, fewest, passes, worst),
     )
 
 
