@@ -21,7 +21,6 @@ ever copied to float.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,18 @@ from numba import cuda
 from torch import Tensor
 
 from maskrcnn_scratch.cuda.compiled import device, kernel
-from maskrcnn_scratch.cuda.launch import ceil_div, launch
+from maskrcnn_scratch.cuda.launch import WARP, block_size, ceil_div, launch
+from maskrcnn_scratch.cuda.taps import (
+    ALIGNED,
+    NO_CELL,
+    axis_of,
+    locate,
+    window_start,
+)
 
 ROWS = 4  # of a target, that a block computes
 MOST_THREADS = 64
-WARP = 32
-ENDLESS = 2.0**40
-OUTSIDE = -1
+ADAPTIVE = 0
 ZERO, HALF, ONE, NAN = (np.float32(x) for x in (0, 0.5, 1, np.nan))
 
 
@@ -50,7 +54,7 @@ def mask_targets(
     ``rule`` "threshold" makes shares of at least one half 1, others 0. NaN where
     ``index`` names no mask.
     """
-    threads = WARP if max(size, masks.shape[2]) <= WARP else MOST_THREADS
+    threads = block_size(max(size, masks.shape[2]), MOST_THREADS)
     blocks = (len(boxes), ceil_div(size, ROWS), ceil_div(size, threads))
     out = boxes.new_empty((len(boxes), size, size), dtype=torch.float32)
     bytes_ = masks.view(torch.uint8)
@@ -70,43 +74,10 @@ def mask_targets_naive(
 
 
 @device
-def samples_of(bin_size: Any) -> Any:
-    """Points a bin on one axis: one a pixel; 0 where there is no area.
-
-    Nor are there any in a bin so large that hardly one of them would hit the mask.
-    """
-    return int(math.ceil(bin_size)) if 0 < bin_size < ENDLESS else 0  # noqa: RUF046
-
-
-@device
-def samples_near(start: Any, bin_size: Any, samples: Any, k: Any, length: Any) -> Any:
-    """The range (first, stop) of bin k's points that may lie on an axis of ``length``.
-
-    A few outside stay in at either end. So a box a million pixels wide costs no more
-    than the mask's width.
-    """
-    if samples == 0:
-        return 0, 0
-    step = bin_size / samples
-    before = start + k * bin_size + 0.5 * step
-    low, high = (-1.0 - before) / step - 1.0, (length - before) / step + 2.0
-    first = int(min(max(low, 0.0), float(samples)))
-    stop = int(min(max(high, 0.0), float(samples)))
-    return first, min(stop + 1, samples)
-
-
-@device
-def tap(start: Any, bin_size: Any, samples: Any, k: Any, s: Any, length: Any) -> Any:
-    """(cell, weight of the next one) of point s of bin k; OUTSIDE if beyond the axis.
-
-    The reference's order of operations, so that points on a border agree.
-    """
-    c = start + k * bin_size + (s + 0.5) * bin_size / samples
-    if not -1 <= c <= length:
-        return OUTSIDE, ZERO
-    c = min(max(c, 0.0), length - 1.0)
-    low = int(c)
-    return low, np.float32(c - low)
+def axis_under(boxes: Any, n: Any, side: Any, bins: Any, length: Any) -> Any:
+    """Where box n reads an axis of the masks: ``side`` 0 for columns, 1 for rows."""
+    low, high = boxes[n, side], boxes[n, side + 2]
+    return axis_of(low, high, 1.0, ALIGNED, bins, ADAPTIVE, length)
 
 
 @device
@@ -116,14 +87,14 @@ def mixed(weight: Any, low: Any, high: Any) -> Any:
 
 
 @device
-def finished(total: Any, samples: Any, known: Any, threshold: Any) -> Any:
-    """The mean of the samples, cut at one half if asked to."""
+def finished(total: Any, y: Any, x: Any, known: Any, threshold: Any) -> Any:
+    """The mean of the points of a bin on two axes, cut at one half if asked to."""
     if not known:
         return NAN
-    share = total / np.float32(max(samples, 1))
+    mean = total / np.float32(max(y[2] * x[2], 1.0))
     if threshold:
-        return ONE if share >= HALF else ZERO
-    return share
+        return ONE if mean >= HALF else ZERO
+    return mean
 
 
 @kernel
@@ -131,51 +102,43 @@ def target_cells(masks: Any, boxes: Any, index: Any, threshold: Any, out: Any) -
     """Naive: one thread a cell of a target."""
     objects, height, width = masks.shape
     size = out.shape[1]
-    place = cuda.grid(1)
-    if place >= out.size:
+    thread = cuda.grid(1)
+    if thread >= out.size:
         return
-    n, i, j = place // (size * size), place // size % size, place % size
-    x, y = float(boxes[n, 0]) - 0.5, float(boxes[n, 1]) - 0.5
-    x_bin = (float(boxes[n, 2]) - float(boxes[n, 0])) / size
-    y_bin = (float(boxes[n, 3]) - float(boxes[n, 1])) / size
-    which = index[n]
+    n, i, j = thread // (size * size), thread // size % size, thread % size
+    y = axis_under(boxes, n, 1, size, height)
+    x = axis_under(boxes, n, 0, size, width)
+    which, total = index[n], ZERO
     known = 0 <= which < objects
-    y_samples = samples_of(y_bin) if known else 0
-    x_samples = samples_of(x_bin)
-    total = ZERO
-    y_first, y_stop = samples_near(y, y_bin, y_samples, i, height)
-    x_first, x_stop = samples_near(x, x_bin, x_samples, j, width)
-    for t in range(y_first, y_stop):
-        for s in range(x_first, x_stop):
-            top, y_weight = tap(y, y_bin, y_samples, i, t, height)
-            left, x_weight = tap(x, x_bin, x_samples, j, s, width)
-            if top != OUTSIDE and left != OUTSIDE:
+    for t in range(y[3] if known else 0):
+        for s in range(x[3]):
+            top, y_weight = locate(y, i, window_start(y, i) + t)
+            left, x_weight = locate(x, j, window_start(x, j) + s)
+            if top != NO_CELL and left != NO_CELL:
                 bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-                above = mixed(
-                    x_weight, masks[which, top, left], masks[which, top, right]
-                )
+                u, v = np.float32(x_weight), np.float32(y_weight)
+                above = mixed(u, masks[which, top, left], masks[which, top, right])
                 below = mixed(
-                    x_weight, masks[which, bottom, left], masks[which, bottom, right]
+                    u, masks[which, bottom, left], masks[which, bottom, right]
                 )
-                total += mixed(y_weight, above, below)
-    out[n, i, j] = finished(total, y_samples * x_samples, known, threshold)
-
-
-@device
-def most_near(bin_size: Any, samples: Any, length: Any) -> Any:
-    """At least as many points as ``samples_near`` finds in any bin of an axis."""
-    if samples == 0:
-        return 0
-    step = bin_size / samples
-    return int(min(float(samples), (length + 1.0) / step + 6.0))
+                total += mixed(v, above, below)
+    out[n, i, j] = finished(total, y, x, known, threshold)
 
 
 @device
 def columns_under(start: Any, end: Any, width: Any) -> Any:
     """The range of columns that points between two index coordinates read."""
-    first = int(min(max(start, 0.0), width - 1.0))
-    last = int(min(max(end, 0.0), width - 1.0))
+    first = np.int64(min(max(start, 0.0), width - 1.0))
+    last = np.int64(min(max(end, 0.0), width - 1.0))
     return first, min(last + 2, width)
+
+
+@device
+def place_rows(cells: Any, weights: Any, y: Any, i: Any, base: Any, t: Any) -> None:
+    """Thread t places its point of each of ROWS rows of bins, from row i on."""
+    for g in range(ROWS):
+        s = window_start(y, i + g) + base + t
+        cells[g, t], weights[g, t] = locate(y, i + g, s)
 
 
 @device
@@ -184,7 +147,7 @@ def column_sum(mask: Any, column: Any, cells: Any, weights: Any, points: Any) ->
     total, last = ZERO, mask.shape[0] - 1
     for r in range(points):
         top = cells[r]
-        if top != OUTSIDE:
+        if top != NO_CELL:
             bottom = min(top + 1, last)
             total += mixed(weights[r], mask[top, column], mask[bottom, column])
     return total
@@ -192,25 +155,24 @@ def column_sum(mask: Any, column: Any, cells: Any, weights: Any, points: Any) ->
 
 @device
 def add_columns(
-    totals: Any, lines: Any, begin: Any, end: Any, axis: Any, s: Any, stop: Any
+    totals: Any, lines: Any, begin: Any, end: Any, x: Any, j: Any, s: Any
 ) -> Any:
-    """Add a bin's points that lie on the columns begin..end to ROWS totals.
+    """Add bin j's points on the columns begin..end, from point s on, to ROWS totals.
 
-    Points come from left to right, from ``s`` on. Returns the one to go on with: where
-    its right column belongs to the next chunk, it adds its other half there.
+    Points come from left to right. Returns the one to go on with: where its right
+    column belongs to the next chunk, its other half is added there.
     """
-    start, bin_size, samples, k, width = axis
-    while s < stop:
-        low, weight = tap(start, bin_size, samples, k, s, width)
-        if low != OUTSIDE:
-            high = min(low + 1, width - 1)
-            if begin <= low < end:
-                for g in range(ROWS):
-                    totals[g] += (ONE - weight) * lines[g, low - begin]
-            if begin <= high < end:
-                for g in range(ROWS):
-                    totals[g] += weight * lines[g, high - begin]
-            if high >= end:
+    first = window_start(x, j)
+    while s < x[3]:
+        left, fraction = locate(x, j, first + s)
+        if left != NO_CELL:
+            right, weight = min(left + 1, x[4] - 1), np.float32(fraction)
+            for g in range(ROWS):
+                if begin <= left < end:
+                    totals[g] += (ONE - weight) * lines[g, left - begin]
+                if begin <= right < end:
+                    totals[g] += weight * lines[g, right - begin]
+            if right >= end:
                 break
         s += 1
     return s
@@ -229,46 +191,33 @@ def target_rows(masks: Any, boxes: Any, index: Any, threshold: Any, out: Any) ->
     _, height, width = masks.shape
     size, t, chunk = out.shape[1], cuda.threadIdx.x, cuda.blockDim.x
     n, i, j = cuda.blockIdx.x, cuda.blockIdx.y * ROWS, cuda.blockIdx.z * chunk
-    x, y = float(boxes[n, 0]) - 0.5, float(boxes[n, 1]) - 0.5
-    x_bin = (float(boxes[n, 2]) - float(boxes[n, 0])) / size
-    y_bin = (float(boxes[n, 3]) - float(boxes[n, 1])) / size
+    y = axis_under(boxes, n, 1, size, height)
+    x = axis_under(boxes, n, 0, size, width)
     which = index[n]
     known = 0 <= which < masks.shape[0]
-    x_samples = samples_of(x_bin) if known else 0
-    y_samples = samples_of(y_bin) if known else 0
-    points = most_near(y_bin, y_samples, height) if x_samples > 0 else 0
-    first, stop = samples_near(x, x_bin, x_samples, j + t, width)
-    axis = (x, x_bin, x_samples, j + t, width)
+    points = y[3] if known and x[3] > 0 else 0
     for g in range(ROWS):
         totals[g] = ZERO
     for base in range(0, points, chunk):  # more than once where bins are very high
         here = min(chunk, points - base)
         if t < here:
-            for g in range(ROWS):
-                low, high = samples_near(y, y_bin, y_samples, i + g, height)
-                s = low + base + t
-                cells[g, t] = OUTSIDE
-                if s < high:
-                    cells[g, t], weights[g, t] = tap(
-                        y, y_bin, y_samples, i + g, s, height
-                    )
+            place_rows(cells, weights, y, i, base, t)
         cuda.syncthreads()
-        left, right = columns_under(x + j * x_bin, x + (j + chunk) * x_bin, width)
-        s = first
+        start, end = x[0] + j * x[1], x[0] + (j + chunk) * x[1]
+        left, right = columns_under(start, end, width)
+        s = 0
         for begin in range(left, right, chunk):
             column = begin + t
-            if column < right:
-                for g in range(ROWS):
+            for g in range(ROWS):
+                if column < right:
                     lines[g, t] = column_sum(
                         masks[which], column, cells[g], weights[g], here
                     )
             cuda.syncthreads()
-            s = add_columns(
-                totals, lines, begin, min(begin + chunk, right), axis, s, stop
-            )
+            if j + t < size:
+                stop = min(begin + chunk, right)
+                s = add_columns(totals, lines, begin, stop, x, j + t, s)
             cuda.syncthreads()
     for g in range(ROWS):
         if i + g < size and j + t < size:
-            out[n, i + g, j + t] = finished(
-                totals[g], y_samples * x_samples, known, threshold
-            )
+            out[n, i + g, j + t] = finished(totals[g], y, x, known, threshold)
