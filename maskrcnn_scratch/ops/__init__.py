@@ -4,6 +4,7 @@ Drop-in signatures where torchvision.ops has one. Each operator checks its argum
 runs the compiled floor below, and works under autograd and ``torch.compile``.
 """
 
+from maskrcnn_scratch.ops import on_gpu as on_gpu
 from maskrcnn_scratch.ops.anchors import cell_anchors, grid_anchors
 from maskrcnn_scratch.ops.boxes import (
     box_area,

@@ -1,7 +1,7 @@
 """The bridge between tensors and the compiled floor, which knows arrays alone.
 
-There is no CUDA floor yet: a tensor on a GPU travels to the CPU, is computed there, and
-the result travels back. Right, and slow.
+Here tensors are on the CPU, or on a GPU in float64 and travel to the CPU and back;
+``on_gpu`` has the others.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def _mask_fractions(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> T
 
 @_mask_fractions.register_fake
 def _(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
-    return boxes.new_empty((boxes.shape[0], size, size), dtype=torch.float64)
+    dtype = torch.float32 if boxes.is_cuda else torch.float64
+    return boxes.new_empty((boxes.shape[0], size, size), dtype=dtype)
 
 
 @torch.library.custom_op(

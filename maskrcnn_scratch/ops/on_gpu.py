@@ -1,0 +1,64 @@
+"""What the operators do with tensors on a GPU: they launch the kernels of ``cuda``.
+
+Nothing travels to the CPU, and only an operator whose result has a length that the
+values decide (NMS) waits for the GPU, once. Values are not checked there, for to look
+at one is to wait: a RoI of no image gives NaN instead of an error.
+
+float64, which is for ``gradcheck``, takes the way over the CPU: the kernels add up in
+float32. The ``cuda`` floor is imported only here, when a tensor is on a GPU, for numba
+has it not on every machine.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maskrcnn_scratch.ops import masks, matching, nms
+
+
+def real(tensor: Tensor) -> Tensor:
+    """Boxes and scores in a type that kernels compare in: float32 or float64."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+@nms._segmented_nms.register_kernel("cuda")
+def segmented_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    segments: Tensor,
+    iou_threshold: float,
+    max_keep: int | None,
+) -> Tensor:
+    from maskrcnn_scratch.cuda import nms as cuda
+
+    kept, count = cuda.segmented_nms(
+        real(boxes), real(scores), segments, iou_threshold, max_keep=max_keep
+    )
+    length = int(count)  # the wait
+    return kept[: length if max_keep is None else min(length, max_keep)]
+
+
+@matching._match.register_kernel("cuda")
+def match(
+    boxes_gt: Tensor, boxes: Tensor, high: float, low: float, allow_low_quality: bool
+) -> Tensor:
+    from maskrcnn_scratch.cuda import matching as cuda
+
+    return cuda.match(real(boxes_gt), real(boxes), high, low, allow_low_quality)
+
+
+@masks._mask_fractions.register_kernel("cuda")
+def mask_fractions(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+    from maskrcnn_scratch.cuda import mask_targets as cuda
+
+    return cuda.mask_targets(masks, real(boxes), index, size)
+
+
+@masks._paste_masks.register_kernel("cuda")
+def paste_masks(
+    probabilities: Tensor, boxes: Tensor, height: int, width: int, threshold: float
+) -> Tensor:
+    from maskrcnn_scratch.cuda import mask_paste as cuda
+
+    return cuda.paste_masks(probabilities, real(boxes), (height, width), threshold)

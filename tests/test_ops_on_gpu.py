@@ -1,0 +1,100 @@
+"""The operators' way to the CUDA floor gives what their way over the CPU gives.
+
+Without a GPU the functions that torch would call for tensors on one are called by hand,
+in numba's simulator; with one, the operators themselves are, on both devices.
+
+Deliberate faults, and the test that caught each:
+
+- ``max_keep`` not passed on -> test_nms
+- float64 masks from a GPU where shapes were propagated as float32 -> test_mask_targets
+- the gradient of the mask loss without the factor from above -> test_mask_loss
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from maskrcnn_scratch import ops
+from maskrcnn_scratch.cuda.launch import SIMULATED
+from maskrcnn_scratch.ops import on_gpu
+
+OPERATORS = torch.ops.maskrcnn_scratch
+
+
+def on_device(name: str, *arguments: Any) -> Any:
+    """An operator's result where kernels run: on the GPU, or simulated."""
+    if SIMULATED:
+        return getattr(on_gpu, name)(*arguments)
+    moved = [a.cuda() if isinstance(a, Tensor) else a for a in arguments]
+    return getattr(OPERATORS, name)(*moved)
+
+
+def boxes_of(count: int, seed: int = 0, size: float = 40) -> Tensor:
+    """Random boxes of some pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=generator) * size
+    sides = torch.rand(count, 2, generator=generator) * size / 2 + 1
+    return torch.cat([corner, corner + sides], dim=1)
+
+
+@pytest.mark.parametrize("max_keep", [None, 0, 5, 1000])
+def test_nms(max_keep: int | None) -> None:
+    boxes, scores = boxes_of(70), torch.rand(70).half()
+    segments = torch.arange(70) % 3
+    kept = on_device("segmented_nms", boxes, scores, segments, 0.3, max_keep)
+    expected = ops.batched_nms(boxes, scores, segments, 0.3, max_keep)
+    assert kept.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("allow_low_quality", [True, False])
+def test_match(allow_low_quality: bool) -> None:
+    arguments = (boxes_of(5, seed=1), boxes_of(60, seed=2), 0.6, 0.2, allow_low_quality)
+    matched = on_device("match", *arguments)
+    assert matched.tolist() == ops.match(*arguments).tolist()
+    assert len(set(matched.tolist())) > 2
+
+
+def test_mask_targets() -> None:
+    masks = (torch.rand(3, 20, 24) > 0.5).to(torch.uint8)
+    boxes, index = boxes_of(4, size=16), torch.tensor([0, 2, 1, 1])
+    fractions = on_device("mask_fractions", masks, boxes, index, 5)
+    expected = ops.mask_targets(masks, boxes, index, 5)
+    torch.testing.assert_close(fractions.cpu(), expected)
+
+
+def test_paste_masks() -> None:
+    maps, boxes = torch.rand(3, 6, 6), boxes_of(3, size=16)
+    pasted = on_device("paste_masks", maps, boxes, 20, 24, 0.5)
+    assert torch.equal(pasted.cpu(), ops.paste_masks(maps, boxes, (20, 24)))
+    assert pasted.any()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_mask_loss(layout: torch.memory_format) -> None:
+    device = "cpu" if SIMULATED else "cuda"
+    logits = torch.randn(3, 4, 6, 6).contiguous(memory_format=layout)
+    labels, targets = torch.tensor([1, 3, 0]), torch.rand(3, 6, 6)
+
+    def loss_and_gradient(function: Any, place: str) -> tuple[Tensor, Tensor]:
+        x = logits.to(place).requires_grad_()
+        loss = function(x, labels.to(place), targets.to(place))
+        (gradient,) = torch.autograd.grad(3 * loss, x)
+        return loss.detach().cpu(), gradient.cpu()
+
+    loss, gradient = loss_and_gradient(ops.losses.mask_loss_on_gpu, device)
+    expected, expected_gradient = loss_and_gradient(ops.mask_loss, "cpu")
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, expected_gradient)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
+def test_shapes_of_the_mask_loss_are_propagated() -> None:
+    device = "cpu" if SIMULATED else "cuda"
+    logits = torch.randn(2, 3, 4, 4, device=device, requires_grad=True)
+    labels = torch.tensor([2, 0], device=device)
+    targets = torch.rand(2, 4, 4, device=device)
+    torch.library.opcheck(OPERATORS.mask_loss, (logits, labels, targets))
