@@ -16,10 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from maskrcnn_scratch.cuda.fpn_levels import Borders
-from maskrcnn_scratch.cuda.roi_bins import places, read_bins, spread_bins
+from maskrcnn_scratch.cuda.roi_bins import (
+    places,
+    read_bins,
+    read_naively,
+    spread_bins,
+    spread_naively,
+)
 from maskrcnn_scratch.cuda.taps import ALIGNED, LEGACY
 
 
@@ -116,3 +123,37 @@ def multiscale_roi_align_backward(
     placement = ALIGNED if aligned else LEGACY
     where = places(rois, spatial_scales, levels, borders, sampling_ratio, placement)
     return spread_bins(grad, features, where, mode, deterministic)
+
+
+def roi_align_naive(
+    features: Tensor,
+    rois: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+    mode: str = "mean",
+) -> Tensor:
+    """``roi_align`` by a thread an output: the first rung of the ladder."""
+    placement = ALIGNED if aligned else LEGACY
+    where = places(rois, [spatial_scale], None, (), sampling_ratio, placement)
+    out = features.new_empty((len(rois), *output_size, features.shape[3]))
+    read_naively([features], where, mode, 0, out)
+    return out
+
+
+def roi_align_backward_naive(
+    grad: Tensor,
+    features: Tensor,
+    rois: Tensor,
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+    mode: str = "mean",
+) -> Tensor:
+    """``roi_align_backward`` by a thread an output."""
+    placement = ALIGNED if aligned else LEGACY
+    where = places(rois, [spatial_scale], None, (), sampling_ratio, placement)
+    d_features = torch.zeros(features.shape, device=grad.device)
+    spread_naively(grad, [features], where, mode, 0, [d_features])
+    return d_features.to(features.dtype)

@@ -61,22 +61,14 @@ def bin_max(image: Any, y: Any, x: Any, i: Any, j: Any, c: Any) -> Any:
 
 
 @device
-def axes_of(
-    rois: Any,
-    r: Any,
-    scale: Any,
-    placement: Any,
-    sampling_ratio: Any,
-    bins: Any,
-    image: Any,
-) -> Any:
+def axes_of(where: Any, r: Any, level: Any, bins: Any, image: Any) -> Any:
     """Both axes of RoI r; ``bins`` has the shape of the output."""
+    rois, scales, _, _, ratio, placement = where
     height, width, _ = image.shape
     _, bins_y, bins_x, _ = bins.shape
-    y = axis_of(
-        rois[r, 2], rois[r, 4], scale, placement, bins_y, sampling_ratio, height
-    )
-    x = axis_of(rois[r, 1], rois[r, 3], scale, placement, bins_x, sampling_ratio, width)
+    scale = scales[level]
+    y = axis_of(rois[r, 2], rois[r, 4], scale, placement, bins_y, ratio, height)
+    x = axis_of(rois[r, 1], rois[r, 3], scale, placement, bins_x, ratio, width)
     return y, x
 
 
@@ -109,7 +101,8 @@ def naive_kernel(
         assign(out, (r, i, j, c), NAN)
         return
     features = maps[level][image]
-    y, x = axes_of(rois, r, scales[level], placement, sampling_ratio, out, features)
+    where = rois, scales, levels, borders, sampling_ratio, placement
+    y, x = axes_of(where, r, level, out, features)
     if spared > 0 and fits(spared, y[3], bins_x, x[3]):
         return
     if maximum:
@@ -148,7 +141,8 @@ def naive_backward_kernel(
     if level < 0 or image < 0:
         return
     d_map = d_maps[level][image]
-    y, x = axes_of(rois, r, scales[level], placement, sampling_ratio, grad, d_map)
+    where = rois, scales, levels, borders, sampling_ratio, placement
+    y, x = axes_of(where, r, level, grad, d_map)
     if spared > 0 and fits(spared, y[3], bins_x, x[3]):
         return
     value = to_float32(grad[r, i, j, c])

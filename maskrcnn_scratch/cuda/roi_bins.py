@@ -15,11 +15,14 @@ from torch import Tensor
 from maskrcnn_scratch.cuda.fpn_levels import Borders, at_least_one
 from maskrcnn_scratch.cuda.launch import block_size, ceil_div, launch
 from maskrcnn_scratch.cuda.roi_align_naive import naive_backward_kernel, naive_kernel
+from maskrcnn_scratch.cuda.roi_gather import RUN, gather_kernel, max_gather_kernel
+from maskrcnn_scratch.cuda.roi_max import max_kernel, max_spread_kernel
 from maskrcnn_scratch.cuda.roi_mean import ROWS, mean_kernel
 from maskrcnn_scratch.cuda.roi_spread import spread_kernel
 from maskrcnn_scratch.cuda.roi_tables import POINTS
 
 BLOCKS = 2048  # wanted at least: 132 multiprocessors of an H100 hold half of them
+SLOTS = 8  # blocks at most that share the rows of one RoI, backward
 
 
 class Places(NamedTuple):
@@ -55,17 +58,20 @@ def read_bins(
     """The mean or maximum of each bin: (n, out_h, out_w, channels)."""
     n, channels = len(where.rois), features[0].shape[3]
     out = features[0].new_empty((n, *output_size, channels))
-    if mode == "max":
-        read_naively(features, where, mode, 0, out)
-        return out
     threads = block_size(channels)
     parts = ceil_div(channels, threads)
-    rows = min(max(1, n * output_size[0] * parts // BLOCKS), output_size[0], ROWS)
+    rows = rows_a_block(n * output_size[0] * parts, output_size[0])
     blocks = n * ceil_div(output_size[0], rows), parts
-    launch(mean_kernel, blocks, threads, tuple(features), *where, rows, out)
+    kernel = mean_kernel if mode == "mean" else max_kernel
+    launch(kernel, blocks, threads, tuple(features), *where, rows, out)
     if may_be_wide(where, features, rows, output_size[1]):
         read_naively(features, where, mode, rows, out)
     return out
+
+
+def rows_a_block(rows: int, bins_y: int) -> int:
+    """Rows of bins that one block reads, of ``rows`` in all."""
+    return min(max(1, rows // BLOCKS), bins_y, ROWS)
 
 
 def read_naively(
@@ -100,20 +106,44 @@ def spread_bins(
     deterministic: bool,
 ) -> list[Tensor]:
     """The transpose of ``read_bins``: the gradients by the features, of their types."""
-    d_maps = [torch.zeros(f.shape, device=grad.device) for f in features]
-    if mode == "max":
-        spread_naively(grad, features, where, mode, 0, d_maps)
-        return [d.to(f.dtype) for d, f in zip(d_maps, features, strict=True)]
+    if deterministic:
+        return [
+            gather_bins(grad, feature, where, mode, level)
+            for level, feature in enumerate(features)
+        ]
+    d_maps = tuple(torch.zeros(f.shape, device=grad.device) for f in features)
     n, bins_y, bins_x, channels = grad.shape
     threads = block_size(channels)
     parts = ceil_div(channels, threads)
-    slots = min(max(1, BLOCKS // max(1, n * parts)), 8)
-    launch(
-        spread_kernel, (n * slots, parts), threads, grad, *where, slots, tuple(d_maps)
-    )
-    if may_be_wide(where, features, bins_y, bins_x):
-        spread_naively(grad, features, where, mode, bins_y, d_maps)
+    if mode == "mean":
+        slots = min(max(1, BLOCKS // max(1, n * parts)), SLOTS)
+        blocks = n * slots, parts
+        launch(spread_kernel, blocks, threads, grad, *where, slots, d_maps)
+        rows = bins_y
+    else:
+        rows = rows_a_block(n * bins_y * parts, bins_y)
+        blocks = n * ceil_div(bins_y, rows), parts
+        maps = tuple(features)
+        launch(max_spread_kernel, blocks, threads, grad, maps, *where, rows, d_maps)
+    if may_be_wide(where, features, rows, bins_x):
+        spread_naively(grad, features, where, mode, rows, d_maps)
     return [d.to(f.dtype) for d, f in zip(d_maps, features, strict=True)]
+
+
+def gather_bins(
+    grad: Tensor, feature: Tensor, where: Places, mode: str, level: int
+) -> Tensor:
+    """The gradient by one level's features, by kernels without atomic additions."""
+    d_map = torch.empty(feature.shape, device=grad.device)
+    images, height, width, channels = feature.shape
+    threads = block_size(channels)
+    blocks = images * height * ceil_div(width, RUN), ceil_div(channels, threads)
+    if mode == "mean":
+        launch(gather_kernel, blocks, threads, grad, *where, level, d_map)
+    else:
+        arrays = grad, feature
+        launch(max_gather_kernel, blocks, threads, *arrays, *where, level, d_map)
+    return d_map.to(feature.dtype)
 
 
 def spread_naively(

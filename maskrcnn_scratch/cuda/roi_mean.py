@@ -130,7 +130,8 @@ def mean_kernel(
                     assign(out, (r, i, j, c), NAN)
         return
     features = maps[level][image]
-    place_roi(rois, r, scales[level], placement, sampling_ratio, out, features, axes)
+    where = rois, scales, levels, borders, sampling_ratio, placement
+    place_roi(where, r, level, out, features, axes)
     y_count, x_count = np.int32(axes[0, 3]), np.int32(axes[1, 3])
     if not fits(rows_a_block, y_count, bins_x, x_count):
         return

@@ -148,7 +148,8 @@ def spread_kernel(
     if level < 0 or image < 0:
         return
     d_map = d_maps[level][image]
-    place_roi(rois, r, scales[level], placement, sampling_ratio, grad, d_map, axes)
+    where = rois, scales, levels, borders, sampling_ratio, placement
+    place_roi(where, r, level, grad, d_map, axes)
     y_count, x_count = np.int32(axes[0, 3]), np.int32(axes[1, 3])
     if not fits(bins_y, y_count, bins_x, x_count) or bins_y > POINTS:
         return

@@ -25,25 +25,19 @@ def fits(bins_y: Any, y_count: Any, bins_x: Any, x_count: Any) -> Any:
 
 @device
 def place_roi(
-    rois: Any,
-    r: Any,
-    scale: Any,
-    placement: Any,
-    sampling_ratio: Any,
-    bins: Any,
-    features: Any,
-    axes: Any,
+    where: Any, r: Any, level: Any, bins: Any, features: Any, axes: Any
 ) -> None:
     """Both axes of RoI r into ``axes``, by two threads of the block; then a barrier.
 
     ``bins`` has the shape of the output, ``features`` that of the map.
     """
+    rois, scales, _, _, sampling_ratio, placement = where
     axis = cuda.threadIdx.x  # 0 for rows, 1 for columns
     if axis < 2:
         start, bin_size, samples, count, length = axis_of(
             rois[r, 2 - axis],
             rois[r, 4 - axis],
-            scale,
+            scales[level],
             placement,
             bins.shape[1] if axis == 0 else bins.shape[2],
             sampling_ratio,
