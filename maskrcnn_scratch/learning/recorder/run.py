@@ -54,7 +54,7 @@ def record(
     *arguments: Any,
     order: str = "forward",
     seed: int = 0,
-    limit: int = 100_000,
+    limit: int = 1_000_000,
     shared_bytes: int = 0,
 ) -> Recording:
     """Run ``kernel[blocks, threads](*arguments)`` in Python and record all it does.
