@@ -17,6 +17,9 @@ Faults tried on the reference, and a test that caught each:
   segment returned -> test_one_segment_is_plain_nms_and_segments_of_one_keep_all
 - offsets instead of segments, in float32 ->
   test_segments_are_exact_where_float_offsets_are_not (alone)
+
+Faults tried on the compiled floor's grid, and a test that caught each:
+GRID_FAULTS
 """
 
 from __future__ import annotations
@@ -35,8 +38,10 @@ from maskrcnn_scratch.reference import nms as reference
 from maskrcnn_scratch.reference.boxes import box_iou
 
 every_floor = pytest.mark.parametrize("floor", floors("nms"), ids=str)
+OPS = next(floor for floor in floors("nms") if floor.name == "ops")
 
 thresholds = st.sampled_from([0.0, 0.25, 0.3, 0.5, 0.7])
+all_thresholds = st.sampled_from([0, 0.05, 1 / 16, 0.1, 0.25, 0.5, 0.7, 0.9, 1])
 Scored = tuple[np.ndarray, np.ndarray]
 
 
@@ -60,6 +65,49 @@ def segmented_boxes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray
     segment = st.sampled_from([0, 3, 7])
     segments = draw(st.lists(segment, min_size=n, max_size=n))
     return boxes, scores, np.array(segments, np.int64)
+
+
+@st.composite
+def near_boxes(draw: st.DrawFn) -> np.ndarray:
+    """Two boxes whose IoU is anything, of any size, shape and place.
+
+    Each side of the second starts and ends up to three quarters of the side away, in
+    64ths of it; the sides are powers of two, or a little less or more, and the place
+    may be far from the origin on either side.
+    """
+    rows: list[list[float]] = [[], []]
+    for _ in range(2):
+        side = 2.0 ** draw(st.integers(-12, 12)) * draw(st.sampled_from([1, 0.99, 1.5]))
+        start = side * draw(st.sampled_from([0, 1, -1, -0.25, 1000, -(2**20)]))
+        shift, growth = draw(st.tuples(st.integers(-48, 48), st.integers(-48, 48)))
+        rows[0] += [start, start + side]
+        rows[1] += [start + shift / 64 * side, start + side + growth / 64 * side]
+    return np.array(rows)[:, [0, 2, 1, 3]]
+
+
+def crowd(rng: np.random.Generator, count: int, decades: float = 1.5) -> np.ndarray:
+    """Boxes on, beside and far from each other, of sides over ``decades`` of ten."""
+    centres = rng.normal(0, 100, (count, 2))
+    sizes = 10 ** rng.uniform(2 - decades, 2, (count, 2))
+    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
+    again = boxes[rng.integers(0, count, count // 3)]
+    moved = again + rng.normal(0, 4, again.shape)
+    return np.concatenate([boxes[: count - len(moved)], moved])
+
+
+def plain_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    """The reference with whole rows for its inner loops, for many boxes."""
+    x1, y1, x2, y2 = boxes.T
+    area = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    order, kept = reference.by_falling_score(scores), []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        width = np.minimum(x2[best], x2[order]) - np.maximum(x1[best], x1[order])
+        height = np.minimum(y2[best], y2[order]) - np.maximum(y1[best], y1[order])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        order = order[~(shared > threshold * (area[best] + area[order] - shared))]
+    return kept
 
 
 def beats(scores: np.ndarray, a: int, b: int) -> bool:
@@ -281,6 +329,81 @@ def test_many_boxes_are_suppressed_as_the_reference_says(
     expected = reference.segmented_nms(boxes, scores, segments, 0.5)
     assert 0 < len(kept) < 300
     assert kept.tolist() == expected.tolist()
+
+
+@every_floor
+@given(boxes=near_boxes(), threshold=all_thresholds)
+def test_two_boxes_meet_wherever_they_are_and_whatever_their_size(
+    floor: Floor, boxes: np.ndarray, threshold: float
+) -> None:
+    scores = np.array([0.5, 0.25])
+    expected = reference.nms(boxes, scores, threshold).tolist()
+    assert floor.nms(boxes, scores, threshold).tolist() == expected
+    swapped = floor.nms(boxes[::-1].copy(), scores, threshold).tolist()
+    assert len(swapped) == len(expected)
+
+
+@pytest.mark.parametrize("threshold", [0, 0.05, 0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1])
+def test_a_thousand_boxes_are_suppressed_as_one_by_one(
+    rng: np.random.Generator, threshold: float
+) -> None:
+    """On both ways of the compiled floor: grid, and below 1/16 all pairs."""
+    boxes, scores = crowd(rng, 1000), rng.permutation(1000) / 1000
+    kept = OPS.nms(boxes, scores, threshold)
+    assert kept.tolist() == plain_nms(boxes, scores, threshold)
+    assert len(kept) < 1000 or threshold == 1
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.5])
+def test_more_segments_than_places_in_a_table_do_not_meet(
+    rng: np.random.Generator, threshold: float
+) -> None:
+    """500 segments of the same three boxes: many are filed in one place."""
+    boxes = np.tile([[0.0, 0, 4, 4], [0, 0, 4, 5], [9, 9, 11, 10]], (500, 1))
+    segments = np.repeat(rng.permutation(500) - 250, 3) * 10**9
+    scores = np.tile([0.75, 0.5, 0.25], 500)
+    kept = OPS.segmented_nms(boxes, scores, segments, threshold)
+    assert sorted(kept) == [n for n in range(1500) if n % 3 != 1]
+
+
+@given(segmented=segmented_boxes(), threshold=all_thresholds, most=st.integers(0, 9))
+def test_the_best_survivors_are_the_first_of_all(
+    segmented: tuple[np.ndarray, np.ndarray, np.ndarray], threshold: float, most: int
+) -> None:
+    kept = OPS.segmented_nms(*segmented, threshold)
+    best = OPS.segmented_nms(*segmented, threshold, most)
+    assert best.tolist() == kept[:most].tolist()
+
+
+@every_floor
+@pytest.mark.filterwarnings("ignore:.*invalid value:RuntimeWarning")  # inf - inf
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_boxes_without_a_proper_area_neither_drop_nor_are_dropped(
+    floor: Floor, threshold: float
+) -> None:
+    """Flat, inside out, endless: each twice, and on top of a sound one."""
+    inf = math.inf
+    odd = [
+        *([2, 2, 2, 6], [2, 2, 6, 2], [6, 6, 2, 2], [6, 2, 2, 6], [2, 6, 6, 2]),
+        *([0, 0, inf, 8], [-inf, 0, 8, 8], [-inf, -inf, inf, inf], [inf, 0, inf, 8]),
+    ]
+    boxes = np.array([*odd, *odd, [0, 0, 8, 8]], np.float64)
+    for scores in (np.arange(19.0), -np.arange(19.0)):
+        assert sorted(floor.nms(boxes, scores, threshold)) == list(range(19))
+
+
+@given(scored=scored_boxes(), threshold=all_thresholds)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_types_of_fewer_bits_are_read_exactly(
+    dtype: str, scored: Scored, threshold: float
+) -> None:
+    """Coordinates in sixteenths and scores in quarters fit into all of them."""
+    torch = pytest.importorskip("torch")
+    from maskrcnn_scratch import ops
+
+    small = [torch.from_numpy(array).to(getattr(torch, dtype)) for array in scored]
+    expected = reference.nms(*scored, threshold).tolist()
+    assert ops.nms(*small, threshold).tolist() == expected
 
 
 @given(scored=scored_boxes(distinct=True), threshold=thresholds)

@@ -26,9 +26,9 @@ SLACK = 1 - 1e-9
 
 @compiled
 def empty_grid(count: int) -> Grid:
-    """Room for ``count`` boxes: the table, a power of two, is at most half full."""
+    """Room for ``count`` boxes, in a table whose size is a power of two."""
     size = 16
-    while size < 2 * count:
+    while size < count:
         size *= 2
     return np.full(size, -1, np.int32), np.empty(count, np.int32)
 

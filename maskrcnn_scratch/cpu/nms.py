@@ -59,22 +59,21 @@ def suppress_by_grid(
     """The first ``most`` survivors of the boxes in their order, all segments in one go.
 
     A box without area, or of infinite or NaN area, has no IoU above 0: it is kept, and
-    drops nothing.
+    drops nothing. The survivors move to the front of ``order``.
     """
     grid = empty_grid(len(order))
-    kept = np.empty(min(most, len(order)), np.int64)
     count = 0
     for i in order:
-        if count == len(kept):
+        if count == most:
             break
         x1, y1, x2, y2 = corners(boxes, i)
         if 0 < positive(x2 - x1) * positive(y2 - y1) < np.inf:
             if overlaps_in_grid(grid, boxes, segments, i, iou_threshold):
                 continue
             add_to_grid(grid, boxes, segments, i, iou_threshold)
-        kept[count] = i
+        order[count] = i
         count += 1
-    return kept[:count].copy()
+    return order[:count]
 
 
 @compiled
