@@ -87,6 +87,9 @@ def ops_floors(component: str) -> list[Floor]:
 # COMPONENTS there), and how far float32 may be off.
 CUDA: dict[str, tuple[str, float]] = {
     "nms": ("cuda_floor_boxes", 0.0),
+    "boxes": ("cuda_floor_boxes", 1e-5),
+    "matching": ("cuda_floor_boxes", 0.0),
+    "anchors": ("cuda_floor_boxes", 1e-6),
     "masks": ("cuda_floor_masks", 1e-6),
     "losses": ("cuda_floor_masks", 1e-6),
 }

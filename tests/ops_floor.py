@@ -163,7 +163,11 @@ COMPONENTS: dict[str, dict[str, Function]] = {
     },
     "nms": {"nms": tensors(ops.nms), "segmented_nms": tensors(ops.batched_nms)},
     "fpn_levels": {"fpn_level": fpn_level, "fpn_levels": tensors(ops.fpn_levels)},
-    "matching": {"match": tensors(ops.match_iou), "sample": sample},
+    "matching": {
+        "match": tensors(ops.match_iou),
+        "match_boxes": tensors(ops.match),
+        "sample": sample,
+    },
     "losses": {
         "softmax_cross_entropy": with_gradient(ops.softmax_cross_entropy),
         "smooth_l1": with_gradient(ops.smooth_l1_loss),

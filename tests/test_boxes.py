@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 
 from maskrcnn_scratch.reference import boxes as reference
 
-every_floor = pytest.mark.parametrize("floor", floors("boxes"), ids=str)
+every_floor = pytest.mark.parametrize("floor", floors("boxes", "decode_boxes"), ids=str)
+every_iou = pytest.mark.parametrize("floor", floors("boxes", "box_iou"), ids=str)
 
 ROI_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 weights = st.sampled_from([(1.0, 1.0, 1.0, 1.0), ROI_WEIGHTS, (1.0, 2.0, 4.0, 8.0)])
@@ -62,7 +63,7 @@ def bitmap(box: np.ndarray, size: int = 32) -> np.ndarray:
 # --- area and overlap
 
 
-@every_floor
+@every_iou
 def test_area_and_iou_of_boxes_computed_by_hand(floor: Floor) -> None:
     a = np.array([[0, 0, 2, 2], [4, 1, 7, 3]], np.float64)
     b = np.array([[1, 1, 3, 3], [2, 0, 4, 2], [4, 1, 7, 2]], np.float64)
@@ -70,7 +71,7 @@ def test_area_and_iou_of_boxes_computed_by_hand(floor: Floor) -> None:
     floor.assert_close(floor.box_iou(a, b), [[1 / 7, 0, 0], [0, 0, 1 / 2]])
 
 
-@every_floor
+@every_iou
 @given(boxes=strategies.boxes(count=4))
 def test_area_and_iou_count_pixels(floor: Floor, boxes: np.ndarray) -> None:
     """Of boxes with whole coordinates a bitmap tells area and overlap."""
@@ -81,7 +82,7 @@ def test_area_and_iou_count_pixels(floor: Floor, boxes: np.ndarray) -> None:
     floor.assert_close(floor.box_iou(boxes, boxes), iou)
 
 
-@every_floor
+@every_iou
 @given(pair=box_pairs(smallest=0.0))
 def test_iou_is_a_symmetric_fraction(
     floor: Floor, pair: tuple[np.ndarray, np.ndarray]
@@ -91,7 +92,7 @@ def test_iou_is_a_symmetric_fraction(
     assert np.all((iou >= 0) & (iou <= 1))
 
 
-@every_floor
+@every_iou
 @given(pair=box_pairs())
 def test_iou_is_1_for_equal_boxes_and_no_others(
     floor: Floor, pair: tuple[np.ndarray, np.ndarray]
@@ -101,7 +102,7 @@ def test_iou_is_1_for_equal_boxes_and_no_others(
     assert np.array_equal(floor.box_iou(boxes, boxes) == 1, equal)
 
 
-@every_floor
+@every_iou
 @given(
     pair=box_pairs(smallest=0.0), shift=shifts, scale=st.sampled_from([0.25, 3.0, 64.0])
 )
@@ -117,7 +118,7 @@ def test_iou_knows_neither_place_nor_scale(
     floor.assert_close(floor.box_iou(scale * a, scale * b), iou)
 
 
-@every_floor
+@every_iou
 def test_empty_and_inverted_boxes_have_no_area_and_no_overlap(floor: Floor) -> None:
     empty = np.array([[3, 3, 3, 3], [2, 2, 5, 2], [5, 1, 2, 4], [5, 4, 2, 1]], float)
     solid = np.array([[0, 0, 8, 8]], float)
@@ -258,6 +259,50 @@ def test_encoding_an_empty_box_says_which() -> None:
         reference.encode_boxes(solid, empty)
     with pytest.raises(ValueError, match=r"^reference box 1 "):
         reference.encode_boxes(empty, solid)
+
+
+@every_iou
+@pytest.mark.parametrize("place", range(4))
+def test_the_iou_of_a_nan_is_one(floor: Floor, place: int) -> None:
+    """Wherever it stands, and wherever the other box is."""
+    others = np.array([[0.0, 0, 2, 2], [1, 1, 3, 3], [8, 8, 9, 9], [3, 3, 3, 3]])
+    broken = others[:1].copy()
+    broken[0, place] = math.nan
+    assert np.isnan(floor.box_iou(broken, others)).all()
+    assert np.isnan(floor.box_iou(others, broken)).all()
+
+
+@every_iou
+def test_iou_of_more_boxes_than_a_block_holds(
+    floor: Floor, rng: np.random.Generator
+) -> None:
+    corners = rng.integers(0, 256, (70, 2)) / 4
+    boxes = np.concatenate([corners, corners + rng.integers(1, 99, (70, 2))], axis=1)
+    floor.assert_close(floor.box_iou(boxes[:37], boxes), table(boxes[:37], boxes))
+    floor.assert_close(floor.box_iou(boxes, boxes[:3]), table(boxes, boxes[:3]))
+
+
+def table(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU as a formula over arrays."""
+    corner_1 = np.maximum(a[:, None, :2], b[:, :2])
+    corner_2 = np.minimum(a[:, None, 2:], b[:, 2:])
+    shared = np.maximum(corner_2 - corner_1, 0).prod(axis=2)
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b))
+    return shared / (area_a[:, None] + area_b - shared)
+
+
+@every_floor
+@pytest.mark.parametrize("place", range(4))
+def test_nan_goes_through_every_step(floor: Floor, place: int) -> None:
+    """One NaN coordinate, or delta, spoils its axis and no other."""
+    box = np.array([[0.0, 0, 2, 2]])
+    broken = box.copy()
+    broken[0, place] = math.nan
+    x, y = place % 2 == 0, place % 2 == 1
+    assert np.isnan(floor.clip_boxes(broken, (1, 1)))[0, place]
+    assert np.isnan(floor.clip_boxes(broken, (1, 1))).sum() == 1
+    assert np.isnan(floor.decode_boxes(broken, box)).tolist() == [[x, y, x, y]]
+    assert np.isnan(floor.decode_boxes(box, broken)).tolist() == [[x, y, x, y]]
 
 
 @pytest.mark.parametrize("place", range(4))

@@ -26,14 +26,20 @@ import math
 
 import numpy as np
 import pytest
+import strategies
 from floors import Floor, floors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from maskrcnn_scratch.reference import matching as reference
+from maskrcnn_scratch.reference.boxes import box_iou
 from maskrcnn_scratch.reference.matching import BACKGROUND, IGNORED
 
-every_floor = pytest.mark.parametrize("floor", floors("matching"), ids=str)
+every_floor = pytest.mark.parametrize("floor", floors("matching", "match"), ids=str)
+every_fused = pytest.mark.parametrize(
+    "floor", floors("matching", "match_boxes"), ids=str
+)
+every_sampler = pytest.mark.parametrize("floor", floors("matching", "sample"), ids=str)
 either_quality = pytest.mark.parametrize("low_quality", [False, True])
 
 
@@ -189,7 +195,7 @@ def test_a_box_far_from_everything_changes_nothing(
 # --- laws of sampling
 
 
-@every_floor
+@every_sampler
 @pytest.mark.parametrize(
     ("positives", "negatives", "count", "fraction", "drawn"),
     [
@@ -218,7 +224,7 @@ def test_how_many_are_drawn(
     assert tuple(map(len, chosen)) == drawn
 
 
-@every_floor
+@every_sampler
 @given(
     matched=st.lists(st.integers(-2, 2), max_size=12),
     count=st.integers(0, 12),
@@ -240,7 +246,7 @@ def test_samples_are_of_their_kind_distinct_and_ascending(
     assert len(negative) == min(room, (kinds == BACKGROUND).sum())
 
 
-@every_floor
+@every_sampler
 def test_each_candidate_has_the_same_chance(floor: Floor) -> None:
     """2 of 8 positives and 4 of 16 negatives: each a quarter of 2000 times.
 
@@ -255,7 +261,7 @@ def test_each_candidate_has_the_same_chance(floor: Floor) -> None:
     assert np.abs(times - 500).max() < 5 * 19
 
 
-@every_floor
+@every_sampler
 def test_equal_seeds_draw_equal_samples(floor: Floor) -> None:
     matched = np.array([0, BACKGROUND] * 50)
     first, again, other = (
@@ -266,7 +272,7 @@ def test_equal_seeds_draw_equal_samples(floor: Floor) -> None:
     assert not np.array_equal(first, other)
 
 
-@every_floor
+@every_sampler
 @pytest.mark.parametrize(("count", "fraction"), [(-1, 0.5), (4, 1.5), (4, -0.5)])
 def test_impossible_samples_are_refused(
     floor: Floor, rng: np.random.Generator, count: int, fraction: float
@@ -287,6 +293,77 @@ def test_every_floor_matches_as_the_reference_says(
     matched = floor.match(iou, *limits, low_quality)
     assert np.array_equal(matched, reference.match(iou, *limits, low_quality))
     assert matched.dtype == np.int64
+
+
+# --- from boxes, without a table of IoU
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Ground truth and candidates: small whole boxes, so often equal, tied or apart."""
+    whole = strategies.boxes(extent=6).map(np.floor)
+    return draw(whole), draw(whole)
+
+
+@every_fused
+@either_quality
+@given(crowd=crowds(), limits=thresholds)
+def test_matching_boxes_is_matching_their_iou(
+    floor: Floor,
+    low_quality: bool,
+    crowd: tuple[np.ndarray, np.ndarray],
+    limits: tuple[float, float],
+) -> None:
+    matched = floor.match_boxes(*crowd, *limits, low_quality)
+    expected = reference.match(box_iou(*crowd), *limits, low_quality)
+    assert matched.tolist() == expected.tolist()
+    assert matched.dtype == np.int64
+
+
+@every_fused
+@either_quality
+def test_many_candidates_are_matched_as_the_reference_says(
+    floor: Floor, rng: np.random.Generator, low_quality: bool
+) -> None:
+    """More than a block looks at, boxes and candidates; many are best for no box."""
+    corners = rng.integers(0, 192, (1100, 2)) / 4
+    sides = rng.integers(4, 160, (1100, 2)) / 4
+    candidates = np.concatenate([corners, corners + sides], axis=1)
+    boxes = candidates[rng.integers(0, 1100, 11)] + rng.integers(-2, 3, (11, 4)) / 2
+    iou = np.stack([box_iou(boxes[[n]], candidates)[0] for n in range(11)])
+    expected = reference.match(iou, 0.7, 0.3, low_quality)
+    matched = floor.match_boxes(boxes, candidates, 0.7, 0.3, low_quality)
+    assert matched.tolist() == expected.tolist()
+    assert len(set(expected)) > 6
+
+
+@every_fused
+@either_quality
+@pytest.mark.parametrize("place", range(4))
+def test_a_broken_box_matches_nothing(
+    floor: Floor, low_quality: bool, place: int
+) -> None:
+    """Of ground truth (so crowds are hidden) or of the candidates."""
+    box = np.array([[0.0, 0, 4, 4]])
+    broken = box.copy()
+    broken[0, place] = math.nan
+    boxes, candidates = np.concatenate([broken, box]), np.concatenate([box, broken])
+    matched = floor.match_boxes(boxes, candidates, 0.5, 0.5, low_quality)
+    assert matched.tolist() == [1, BACKGROUND]
+    alone = floor.match_boxes(broken, candidates, 0.5, 0.5, low_quality)
+    assert alone.tolist() == [BACKGROUND, BACKGROUND]
+
+
+@every_fused
+@either_quality
+def test_without_boxes_there_is_no_match(floor: Floor, low_quality: bool) -> None:
+    none, two = np.zeros((0, 4)), np.array([[0.0, 0, 2, 2], [1, 1, 3, 3]])
+    for high, low in [(0.7, 0.3), (0.5, 0.0), (0.0, 0.0)]:
+        matched = floor.match_boxes(none, two, high, low, low_quality)
+        assert matched.tolist() == [BACKGROUND] * 2
+    assert floor.match_boxes(two, none, 0.7, 0.3, low_quality).shape == (0,)
+    with pytest.raises(ValueError, match=r"low = 0\.7, high = 0\.3"):
+        floor.match_boxes(two, two, 0.3, 0.7, low_quality)
 
 
 @either_quality

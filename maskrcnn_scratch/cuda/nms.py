@@ -5,8 +5,8 @@ brought together, best first, so boxes of different segments never meet and noth
 added to coordinates. Whether one box drops another depends on what dropped *it*: that
 chain is serial, and the rungs of the ladder differ in how much they leave to it.
 
-``segmented_nms_naive``: a step for every box, in which it drops the later ones that it
-overlaps, all by one block. n boxes are n barriers, however few they drop.
+``nms_naive.segmented_nms_naive``: a step for every box, in which it drops the later
+ones that it overlaps, all by one block. n boxes are n barriers, however few they drop.
 
 ``segmented_nms``: all pairs first, in parallel over the whole GPU, as bits (who would
 drop whom, if it lived); then a scan in steps of 64 boxes, one block a segment. The
@@ -28,6 +28,7 @@ from torch import Tensor
 
 from maskrcnn_scratch.cuda.compiled import device, kernel
 from maskrcnn_scratch.cuda.launch import ceil_div, launch
+from maskrcnn_scratch.cuda.nms_order import kept_in_order, sorted_by_segment
 from maskrcnn_scratch.cuda.overlap import iou_exceeds
 
 TILE = 64
@@ -207,77 +208,3 @@ def bits(low: Any, high: Any) -> Any:
     if high <= low:
         return ZERO
     return (ALL >> np.uint64(TILE - (high - low))) << np.uint64(low)
-
-
-def segmented_nms_naive(
-    boxes: Tensor, scores: Tensor, segments: Tensor | None, iou_threshold: float
-) -> tuple[Tensor, Tensor]:
-    """The same as ``segmented_nms``, a box at a time."""
-    falling, second, stops = sorted_by_segment(scores, segments)
-    order = falling if second is None else falling[second]
-    survives = torch.ones_like(order, dtype=torch.uint8)
-    threads = min(32 * ceil_div(len(boxes), 32), NAIVE_THREADS)
-    blocks = min(len(boxes), 1)
-    launch(naive_kernel, blocks, threads, boxes[order], stops, iou_threshold, survives)
-    return kept_in_order(survives, falling, second)
-
-
-NAIVE_THREADS = 512
-
-
-@kernel
-def naive_kernel(boxes: Any, stops: Any, iou_threshold: Any, survives: Any) -> None:
-    """Greedy NMS as the reference has it, by one block. ``survives`` holds ones.
-
-    The barrier lets a step see what all threads dropped in the steps before.
-    """
-    for row in range(boxes.shape[0]):
-        if survives[row]:
-            for later in range(row + 1 + cuda.threadIdx.x, stops[row], cuda.blockDim.x):
-                if iou_exceeds(boxes, row, boxes, later, iou_threshold):
-                    survives[later] = 0
-        cuda.syncthreads()
-
-
-# --- before and after: who belongs together, and the list of survivors
-
-
-def sorted_by_segment(
-    scores: Tensor, segments: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """(falling, second, stops), to bring the boxes of a segment together, best first.
-
-    ``falling`` lists the boxes by falling score, equal ones in order, NaN last;
-    ``second`` lists places in it, segment by segment (None if there is one segment);
-    ``stops`` (n,) tells where in that order the segment of each box ends.
-    """
-    n = len(scores)
-    falling = torch.sort(0 - scores, stable=True).indices  # 0 - x: no -0.0 below 0.0
-    if segments is None:
-        return falling, None, torch.full_like(falling, n)
-    ordered, second = torch.sort(segments[falling], stable=True)
-    return falling, second, torch.searchsorted(ordered, ordered, right=True)
-
-
-def kept_in_order(
-    survives: Tensor, falling: Tensor, second: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Survivors in the order of ``falling``, -1 behind them, and their number."""
-    if second is not None:
-        survives = torch.empty_like(survives).scatter_(0, second, survives)
-    places = torch.cumsum(survives, 0, dtype=torch.int64)
-    kept = torch.full_like(falling, -1)
-    blocks = ceil_div(len(falling), COMPACT_THREADS)
-    launch(compact_kernel, blocks, COMPACT_THREADS, survives, places, falling, kept)
-    return kept, places[-1] if len(places) else places.sum()
-
-
-COMPACT_THREADS = 64
-
-
-@kernel
-def compact_kernel(survives: Any, places: Any, falling: Any, kept: Any) -> None:
-    """Each survivor to its place: one thread a box."""
-    rank = cuda.grid(1)
-    if rank < survives.shape[0] and survives[rank]:
-        kept[places[rank] - 1] = falling[rank]
