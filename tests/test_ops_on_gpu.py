@@ -33,6 +33,11 @@ def on_device(name: str, *arguments: Any) -> Any:
     return getattr(OPERATORS, name)(*moved)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_every_time() -> None:
+    torch.manual_seed(0)
+
+
 def boxes_of(count: int, seed: int = 0, size: float = 40) -> Tensor:
     """Random boxes of some pixels."""
     generator = torch.Generator().manual_seed(seed)
@@ -48,6 +53,34 @@ def test_nms(max_keep: int | None) -> None:
     kept = on_device("segmented_nms", boxes, scores, segments, 0.3, max_keep)
     expected = ops.batched_nms(boxes, scores, segments, 0.3, max_keep)
     assert kept.tolist() == expected.tolist()
+
+
+def test_decode_proposals() -> None:
+    anchors, deltas = boxes_of(20), torch.randn(2, 20, 4)
+    scores, index = torch.randn(2, 6), torch.randint(20, (2, 6))
+    sizes, weights = torch.tensor([[60.0, 50.0], [50.0, 60.0]]), (10.0, 10.0, 5.0, 5.0)
+    arguments = (anchors, deltas, scores, index, sizes, weights, 9.0)
+    expected = ops.decode_proposals(*arguments)
+    found = on_device("decode_proposals", *arguments[:5], list(weights), 9.0)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.cpu(), two)
+    assert expected[1].isinf().any()
+    assert not expected[1].isinf().all()
+
+
+def test_decode_detections() -> None:
+    rois = torch.cat([torch.tensor([[0.0], [1.0], [1.0]]), boxes_of(3)], dim=1)
+    deltas, scores = torch.randn(3, 4, 4), torch.rand(3, 4)
+    sizes, weights = torch.tensor([[30.0, 25.0], [20.0, 40.0]]), (10.0, 10.0, 5.0, 5.0)
+    boxes, kept = ops.decode_detections(rois, deltas, scores, sizes, 0.5, weights)
+    found, found_kept = on_device(
+        "decode_detections", rois, deltas, scores, sizes, 0.5, list(weights)
+    )
+    good = scores > 0.5
+    assert torch.equal(found_kept.cpu(), kept)
+    assert torch.equal(kept, torch.where(good, scores, -torch.inf))
+    torch.testing.assert_close(found.cpu()[good], boxes[good])
+    assert good.any()
 
 
 @pytest.mark.parametrize("allow_low_quality", [True, False])

@@ -137,16 +137,21 @@ class BoxHead(nn.Module):
     ) -> list[Detections]:
         """The ``max_detections`` best boxes an image, after NMS within each class."""
         config = self.config
-        scores = logits.softmax(dim=1)[:, 1:]
-        roi, label = torch.nonzero(scores > config.score_threshold, as_tuple=True)
-        image = rois[roi, 0].long()
-        boxes = ops.decode_boxes(rois[roi, 1:], deltas[roi, label], config.box_weights)
+        boxes, scores = ops.decode_detections(
+            rois,
+            deltas,
+            logits.softmax(dim=1)[:, 1:],
+            rois.new_tensor(image_sizes).view(-1, 2),
+            config.score_threshold,
+            config.box_weights,
+        )
+        roi, label = torch.nonzero(scores > -torch.inf, as_tuple=True)
+        boxes, scores, image = boxes[roi, label], scores[roi, label], rois[roi, 0]
         found = []
-        for number, size in enumerate(image_sizes):
+        for number in range(len(image_sizes)):
             own = torch.nonzero(image == number).flatten()
-            clipped = ops.clip_boxes(boxes[own], size)
-            best = scores[roi[own], label[own]]
-            kept = ops.batched_nms(clipped, best, label[own], config.nms_iou)
+            box, score, own_label = boxes[own], scores[own], label[own]
+            kept = ops.batched_nms(box, score, own_label, config.nms_iou)
             kept = kept[: config.max_detections]
-            found.append(Detections(clipped[kept], best[kept], label[own][kept] + 1))
+            found.append(Detections(box[kept], score[kept], own_label[kept] + 1))
         return found

@@ -72,22 +72,25 @@ class RPN(nn.Module):
         config = self.config
         before = config.rpn_pre_nms_train if self.training else config.rpn_pre_nms_test
         after = config.rpn_post_nms_train if self.training else config.rpn_post_nms_test
+        sizes = anchors[0].new_tensor(image_sizes)
         boxes, scores, segments = [], [], []
         for level, (anchor, logit, delta) in enumerate(
             zip(anchors, logits, deltas, strict=True)
         ):
             best, index = logit.topk(min(before, logit.shape[1]))
-            for image, size in enumerate(image_sizes):
-                moved = ops.decode_boxes(
-                    anchor[index[image]],
-                    delta[image, index[image]],
-                    config.rpn_box_weights,
-                )
-                boxes.append(ops.clip_boxes(moved, size))
-                scores.append(best[image])
-                segments.append(
-                    torch.full_like(index[image], image * len(anchors) + level)
-                )
+            box, score = ops.decode_proposals(
+                anchor,
+                delta,
+                best,
+                index,
+                sizes,
+                config.rpn_box_weights,
+                config.rpn_min_size,
+            )
+            image = torch.arange(len(sizes), device=sizes.device)[:, None]
+            boxes.append(box.flatten(0, 1))
+            scores.append(score.flatten())
+            segments.append((image * len(anchors) + level).expand_as(score).flatten())
         kept_boxes, kept_segments = self._suppress(
             torch.cat(boxes), torch.cat(scores), torch.cat(segments)
         )
@@ -100,9 +103,8 @@ class RPN(nn.Module):
         scores: Float[Tensor, " b"],
         segments: Int64[Tensor, " b"],
     ) -> tuple[Float[Tensor, "k 4"], Int64[Tensor, " k"]]:
-        """Boxes and segments that survive the size filter and NMS, best first."""
-        sides = boxes[:, 2:] - boxes[:, :2]
-        large = (sides > self.config.rpn_min_size).all(dim=1)
+        """Boxes and segments that are large enough and survive NMS, best first."""
+        large = scores > -torch.inf
         boxes, scores, segments = boxes[large], scores[large], segments[large]
         kept = ops.batched_nms(boxes, scores, segments, self.config.rpn_nms_iou)
         return boxes[kept], segments[kept]

@@ -23,6 +23,7 @@ from maskrcnn_scratch.ops.losses import (
 from maskrcnn_scratch.ops.masks import mask_targets, paste_masks
 from maskrcnn_scratch.ops.matching import match, match_iou, sample
 from maskrcnn_scratch.ops.nms import batched_nms, nms
+from maskrcnn_scratch.ops.predictions import decode_detections, decode_proposals
 from maskrcnn_scratch.ops.roi_align import multiscale_roi_align, roi_align
 from maskrcnn_scratch.ops.roi_pool import roi_pool
 from maskrcnn_scratch.ops.roi_warp import roi_warp
@@ -34,6 +35,8 @@ __all__ = [
     "cell_anchors",
     "clip_boxes",
     "decode_boxes",
+    "decode_detections",
+    "decode_proposals",
     "encode_boxes",
     "fpn_levels",
     "grid_anchors",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.ops import masks, matching, nms
+from maskrcnn_scratch.ops import masks, matching, nms, predictions
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -37,6 +37,39 @@ def segmented_nms(
     )
     length = int(count)  # the wait
     return kept[: length if max_keep is None else min(length, max_keep)]
+
+
+@predictions._decode_proposals.register_kernel("cuda")
+def decode_proposals(
+    anchors: Tensor,
+    deltas: Tensor,
+    scores: Tensor,
+    index: Tensor,
+    image_sizes: Tensor,
+    weights: list[float],
+    min_size: float,
+) -> tuple[Tensor, Tensor]:
+    from maskrcnn_scratch.cuda import predictions as cuda
+
+    wx, wy, ww, wh = weights
+    inputs = (anchors, deltas, scores, index, image_sizes)
+    return cuda.decode_proposals(*inputs, (wx, wy, ww, wh), min_size)
+
+
+@predictions._decode_detections.register_kernel("cuda")
+def decode_detections(
+    rois: Tensor,
+    deltas: Tensor,
+    scores: Tensor,
+    image_sizes: Tensor,
+    score_threshold: float,
+    weights: list[float],
+) -> tuple[Tensor, Tensor]:
+    from maskrcnn_scratch.cuda import predictions as cuda
+
+    wx, wy, ww, wh = weights
+    inputs = (rois, deltas, scores, image_sizes)
+    return cuda.decode_detections(*inputs, score_threshold, (wx, wy, ww, wh))
 
 
 @matching._match.register_kernel("cuda")

@@ -4,9 +4,9 @@ Mask R-CNN, section 3; every rule is spelled out in ``reference.roi_align``. Box
 (x1, y1, x2, y2) in image pixels. Gradients reach the features, not the boxes, as in all
 published systems.
 
-Features in torch's channels_last memory format are read in place, others are copied to
-it once; the output is channels_last. bfloat16 and float16 are computed in float32 and
-rounded once at the end.
+The output has the memory format of the features (``formats``): channels_last, the
+fastest, or NCHW. bfloat16 and float16 are summed in float32 and rounded once at the
+end. RoIs are placed in their own float32 or float64, whatever the features' type.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import roi_align as cpu
-from maskrcnn_scratch.ops.arrays import (
-    channels_last,
-    channels_last_shape,
-    empty_bins,
-    empty_channels_last,
-    from_channels_last,
-    rois_array,
-    to_array,
-    workers,
-)
+from maskrcnn_scratch.ops.arrays import to_array, workers
 from maskrcnn_scratch.ops.checks import require_range
+from maskrcnn_scratch.ops.formats import (
+    empty_maps,
+    from_maps_array,
+    in_order,
+    is_planar,
+    maps_array,
+    rois_array,
+)
 from maskrcnn_scratch.ops.roi_checks import (
     Boxes,
     Mode,
@@ -133,8 +132,10 @@ def _roi_align(
 ) -> Tensor:
     require_images(rois.cpu(), len(features[0]))
     require_range("levels", levels.cpu(), len(features))
+    planar = is_planar(features[0])
+    planar_kernel = planar and mode == "mean"
     out = cpu.roi_align(
-        [channels_last(feature) for feature in features],
+        [maps_array(maps, planar_kernel, mode == "mean") for maps in features],
         rois_array(rois),
         to_array(levels),
         (height, width),
@@ -143,8 +144,10 @@ def _roi_align(
         aligned,
         mode,
         workers(),
+        planar_kernel,
     )
-    return from_channels_last(out, features[0])
+    bins = from_maps_array(out, planar_kernel, features[0])
+    return bins.contiguous() if planar else bins
 
 
 @_roi_align.register_fake
@@ -156,52 +159,88 @@ def _(
     width: int,
     *settings: object,
 ) -> Tensor:
-    return empty_bins(features[0], rois, height, width)
+    sizes = (rois.shape[0], features[0].shape[1], height, width)
+    return empty_maps(sizes, is_planar(features[0]), features[0])
 
 
 @torch.library.custom_op(
     "maskrcnn_scratch::roi_align_backward",
     mutates_args=(),
     schema="(Tensor grad, Tensor[] features, Tensor rois, Tensor levels, "
-    "float[] scales, int sampling_ratio, bool aligned, str mode) -> Tensor[]",
+    "SymInt[] sizes, bool planar, float[] scales, int sampling_ratio, bool aligned) "
+    "-> Tensor[]",
 )
 def _roi_align_backward(
     grad: Tensor,
     features: list[Tensor],
     rois: Tensor,
     levels: Tensor,
+    sizes: list[int],
+    planar: bool,
     scales: list[float],
     sampling_ratio: int,
     aligned: bool,
-    mode: str,
 ) -> list[Tensor]:
+    """The gradients by maps of ``sizes``: N, then H and W of each level.
+
+    Only the maximum needs the ``features`` themselves; for the mean there are none, so
+    that it keeps no map alive between forward and backward.
+    """
+    planar_kernel = planar and not features
     d_features = cpu.roi_align_backward(
-        channels_last(grad),
-        [channels_last(feature) for feature in features] if mode == "max" else None,
-        [channels_last_shape(feature) for feature in features],
+        maps_array(grad, planar_kernel, not features),
+        [maps_array(maps, False, False) for maps in features] or None,
+        [in_order(shape, planar_kernel) for shape in shapes_of(sizes, grad)],
         rois_array(rois),
         to_array(levels),
         scales,
         sampling_ratio,
         aligned,
         workers(),
+        planar_kernel,
     )
-    return [from_channels_last(d_feature, grad) for d_feature in d_features]
+    maps = [from_maps_array(d_map, planar_kernel, grad) for d_map in d_features]
+    return [d_map.contiguous() for d_map in maps] if planar else maps
 
 
 @_roi_align_backward.register_fake
-def _(grad: Tensor, features: list[Tensor], *settings: object) -> list[Tensor]:
-    return [empty_channels_last(feature) for feature in features]
+def _(
+    grad: Tensor,
+    features: list[Tensor],
+    rois: Tensor,
+    levels: Tensor,
+    sizes: list[int],
+    planar: bool,
+    *settings: object,
+) -> list[Tensor]:
+    return [empty_maps(shape, planar, grad) for shape in shapes_of(sizes, grad)]
+
+
+def shapes_of(sizes: Sequence[int], grad: Tensor) -> list[tuple[int, int, int, int]]:
+    """[N, C, H, W] of each level."""
+    images, *sides = sizes
+    channels = grad.shape[1]
+    return [
+        (images, channels, height, width)
+        for height, width in zip(sides[::2], sides[1::2], strict=True)
+    ]
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, rois, levels, _, _, *ctx.settings = inputs
-    ctx.save_for_backward(rois, levels, *features)
+    features, rois, levels, _, _, *settings, mode = inputs
+    ctx.settings = settings
+    ctx.planar = is_planar(features[0])
+    sides = [side for maps in features for side in maps.shape[2:]]
+    ctx.sizes = [features[0].shape[0], *sides]
+    ctx.save_for_backward(rois, levels, *(features if mode == "max" else ()))
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     rois, levels, *features = ctx.saved_tensors
-    d_features = _roi_align_backward(grad, features, rois, levels, *ctx.settings)
+    shape = (ctx.sizes, ctx.planar)
+    d_features = _roi_align_backward(
+        grad, features, rois, levels, *shape, *ctx.settings
+    )
     return d_features, *[None] * 8
 
 

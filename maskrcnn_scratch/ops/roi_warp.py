@@ -13,14 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import roi_warp as cpu
-from maskrcnn_scratch.ops.arrays import (
-    channels_last,
-    channels_last_shape,
-    empty_bins,
-    empty_channels_last,
-    from_channels_last,
+from maskrcnn_scratch.ops.arrays import workers
+from maskrcnn_scratch.ops.formats import (
+    empty_maps,
+    from_maps_array,
+    in_order,
+    is_planar,
+    maps_array,
     rois_array,
-    workers,
 )
 from maskrcnn_scratch.ops.roi_checks import (
     Boxes,
@@ -75,63 +75,84 @@ def _roi_warp(
     mode: str,
 ) -> Tensor:
     require_images(rois.cpu(), len(features))
+    planar = is_planar(features)
+    planar_kernel = planar and mode == "mean"
     out = cpu.roi_warp(
-        channels_last(features),
+        maps_array(features, planar_kernel, mode == "mean"),
         rois_array(rois),
         (height, width),
         scale,
         sampling_ratio,
         mode,
         workers(),
+        planar_kernel,
     )
-    return from_channels_last(out, features)
+    bins = from_maps_array(out, planar_kernel, features)
+    return bins.contiguous() if planar else bins
 
 
 @_roi_warp.register_fake
 def _(
     features: Tensor, rois: Tensor, height: int, width: int, *settings: object
 ) -> Tensor:
-    return empty_bins(features, rois, height, width)
+    sizes = (rois.shape[0], features.shape[1], height, width)
+    return empty_maps(sizes, is_planar(features), features)
 
 
 @torch.library.custom_op(
     "maskrcnn_scratch::roi_warp_backward",
     mutates_args=(),
-    schema="(Tensor grad, Tensor features, Tensor rois, float scale, "
-    "int sampling_ratio, str mode) -> Tensor",
+    schema="(Tensor grad, Tensor? features, Tensor rois, SymInt[] sizes, bool planar, "
+    "float scale, int sampling_ratio) -> Tensor",
 )
 def _roi_warp_backward(
     grad: Tensor,
-    features: Tensor,
+    features: Tensor | None,
     rois: Tensor,
+    sizes: list[int],
+    planar: bool,
     scale: float,
     sampling_ratio: int,
-    mode: str,
 ) -> Tensor:
+    """The gradient by maps of ``sizes``; only the maximum needs the features."""
+    planar_kernel = planar and features is None
     d_features = cpu.roi_warp_backward(
-        channels_last(grad),
-        channels_last(features) if mode == "max" else None,
-        channels_last_shape(features),
+        maps_array(grad, planar_kernel, features is None),
+        None if features is None else maps_array(features, False, False),
+        in_order(sizes, planar_kernel),
         rois_array(rois),
         scale,
         sampling_ratio,
         workers(),
+        planar_kernel,
     )
-    return from_channels_last(d_features, grad)
+    maps = from_maps_array(d_features, planar_kernel, grad)
+    return maps.contiguous() if planar else maps
 
 
 @_roi_warp_backward.register_fake
-def _(grad: Tensor, features: Tensor, *settings: object) -> Tensor:
-    return empty_channels_last(features)
+def _(
+    grad: Tensor,
+    features: Tensor | None,
+    rois: Tensor,
+    sizes: list[int],
+    planar: bool,
+    *settings: object,
+) -> Tensor:
+    return empty_maps(sizes, planar, grad)
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, rois, _, _, *ctx.settings = inputs
-    ctx.save_for_backward(features, rois)
+    features, rois, _, _, *settings, mode = inputs
+    ctx.settings = settings
+    ctx.planar, ctx.sizes = is_planar(features), list(features.shape)
+    ctx.save_for_backward(rois, features if mode == "max" else None)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    d_features = _roi_warp_backward(grad, *ctx.saved_tensors, *ctx.settings)
+    rois, features = ctx.saved_tensors
+    shape = (ctx.sizes, ctx.planar)
+    d_features = _roi_warp_backward(grad, features, rois, *shape, *ctx.settings)
     return d_features, *[None] * 6
 
 
