@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskrcnn_scratch.cuda.launch import launch
 from maskrcnn_scratch.cuda.losses import (
     mask_loss,
     mask_loss_backward,
     mask_loss_naive,
 )
-from maskrcnn_scratch.cuda.mask_paste import paste_masks, paste_masks_naive
+from maskrcnn_scratch.cuda.mask_paste import paste_masks, paste_masks_naive, paste_tiles
 from maskrcnn_scratch.cuda.mask_targets import mask_targets, mask_targets_naive
 
 BOXES = [[1.25, 0.5, 6.0, 4.75], [-3.0, 2.0, 9.5, 40.0], [2.0, 2.0, 2.0, 5.0]]
@@ -36,6 +37,15 @@ def pasted(function: Any, device: str, dtype: torch.dtype) -> Tensor:
     return result
 
 
+def two_tiles(device: str, dtype: torch.dtype) -> Tensor:
+    """Of one block, which has to use its shared memory twice."""
+    maps = torch.linspace(0, 1, 16, device=device).reshape(1, 4, 4).to(dtype)
+    out = torch.zeros(1, 40, 3, dtype=torch.uint8, device=device)
+    box = torch.tensor([[0.0, 0, 3, 40]], device=device)
+    launch(paste_tiles, 1, (32, 2), maps, box, 0.5, out)
+    return out
+
+
 def loss_arguments(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     logits = torch.linspace(-3, 3, 2 * 3 * 9, device=device).reshape(2, 3, 3, 3)
     labels = torch.tensor([2, 0], device=device)
@@ -56,6 +66,7 @@ EXAMPLES = {
     "mask_targets_naive": lambda device, dtype: targets(mask_targets_naive, device),
     "paste_masks": lambda device, dtype: pasted(paste_masks, device, dtype),
     "paste_masks_naive": lambda device, dtype: pasted(paste_masks_naive, device, dtype),
+    "paste_tiles": two_tiles,
     "mask_loss": loss_and_gradients,
     "mask_loss_naive": lambda device, dtype: mask_loss_naive(
         *loss_arguments(device, dtype)

@@ -35,7 +35,7 @@ from maskrcnn_scratch.cuda.numbers import to_float32
 TILE_ROWS, TILE_COLUMNS = 32, 64
 MOST_BLOCKS = 32  # that share the tiles of one box
 WARP, WARPS = 32, 4
-OUTSIDE = -1
+OUTSIDE = -1  # two cells before the map: reads there give 0
 ZERO = np.float32(0)
 
 
@@ -126,28 +126,26 @@ def paste_pixels(probabilities: Any, boxes: Any, threshold: Any, out: Any) -> No
     place = cuda.grid(1)
     if place >= out.size:
         return
-    n, row, column = (
-        place // (height * width),
-        place // width % height,
-        place % width,
-    )
+    n, pixel = place // (height * width), place % (height * width)
+    row, column = pixel // width, pixel % width
     y, v = place_in_ring(row, float(boxes[n, 1]), float(boxes[n, 3]), m)
     x, u = place_in_ring(column, float(boxes[n, 0]), float(boxes[n, 2]), m)
-    value = ZERO
-    if x != OUTSIDE and y != OUTSIDE:
-        value = value_at(probabilities, n, y, v, x, u)
+    value = value_at(probabilities, n, y, v, x, u)
     out[n, row, column] = value >= np.float32(threshold)
 
 
 @device
 def pixels_under(start: Any, end: Any, m: Any, length: Any) -> Any:
-    """The range of pixels of an axis that a ringed map over start..end can reach."""
+    """The pixels (first, stop) of an axis whose centres a ringed map can reach.
+
+    It reaches half a cell beyond start..end: further out it has faded to 0.
+    """
     if not end > start:
         return 0, 0
-    reach = (end - start) / (2 * m) + 0.5
-    first = int(min(max(start - reach, 0.0), float(length)))
-    stop = int(min(max(end + reach, 0.0), float(length)))
-    return first, min(stop + 1, length)
+    reach = (end - start) / (2 * m)
+    first = int(min(max(start - reach + 0.5, 0.0), float(length)))
+    stop = int(min(max(end + reach + 0.5, 0.0), float(length)))
+    return first, stop
 
 
 @kernel
@@ -164,8 +162,8 @@ def paste_tiles(probabilities: Any, boxes: Any, threshold: Any, out: Any) -> Non
     left, right = pixels_under(x1, x2, m, out.shape[2])
     across = (right - left + TILE_COLUMNS - 1) // TILE_COLUMNS
     tiles = across * ((bottom - top + TILE_ROWS - 1) // TILE_ROWS)
-    t = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    threads = cuda.blockDim.x * cuda.blockDim.y
+    warps = cuda.blockDim.y
+    t, threads = cuda.threadIdx.y * WARP + cuda.threadIdx.x, warps * WARP
     for tile in range(cuda.blockIdx.y, tiles, cuda.gridDim.y):
         row = top + tile // across * TILE_ROWS
         column = left + tile % across * TILE_COLUMNS
@@ -174,13 +172,10 @@ def paste_tiles(probabilities: Any, boxes: Any, threshold: Any, out: Any) -> Non
         for k in range(t, TILE_COLUMNS, threads):
             columns[k], column_weights[k] = place_in_ring(column + k, x1, x2, m)
         cuda.syncthreads()
-        for r in range(cuda.threadIdx.y, min(TILE_ROWS, bottom - row), cuda.blockDim.y):
-            for k in range(cuda.threadIdx.x, min(TILE_COLUMNS, right - column), WARP):
-                y, x = rows[r], columns[k]
-                if x != OUTSIDE and y != OUTSIDE:
-                    value = value_at(
-                        probabilities, n, y, row_weights[r], x, column_weights[k]
-                    )
-                    if value >= np.float32(threshold):
-                        out[n, row + r, column + k] = 1
+        for k in range(cuda.threadIdx.x, min(TILE_COLUMNS, right - column), WARP):
+            x, u = columns[k], column_weights[k]
+            for r in range(cuda.threadIdx.y, min(TILE_ROWS, bottom - row), warps):
+                value = value_at(probabilities, n, rows[r], row_weights[r], x, u)
+                if value >= np.float32(threshold):
+                    out[n, row + r, column + k] = 1
         cuda.syncthreads()
