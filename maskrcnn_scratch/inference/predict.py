@@ -12,6 +12,7 @@ from torch import Tensor
 from maskrcnn_scratch.data.transforms import resize_image, resized_size
 from maskrcnn_scratch.inference.settings import PredictSettings
 from maskrcnn_scratch.models import MaskRCNN
+from maskrcnn_scratch.models.fold import fold_batch_norm
 from maskrcnn_scratch.ops import clip_boxes, paste_masks
 from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.weights.model_file import (
@@ -46,8 +47,11 @@ class Predictor:
         """
         file = read_model_file(find_model(run))
         settings = TypeAdapter(PredictSettings).validate_python(file.config["evaluate"])
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(build_model(file).to(device), file.class_names, settings)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = build_model(file).eval()
+        fold_batch_norm(model)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(model, file.class_names, settings)
 
     @torch.no_grad()
     def __call__(
