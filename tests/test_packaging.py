@@ -138,7 +138,7 @@ def test_the_readme_tells_the_truth(
 ) -> None:
     """Every command exists, with every option that is shown."""
     options = [word for word in words if word.startswith("--")]
-    command = words[:2] if words[0] == "data" else words[:1]
+    command = words[:2] if words[0] in ("data", "weights") else words[:1]
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     for option in options:

@@ -39,7 +39,9 @@ from torch.nn import functional as F
 
 from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.inference import Predictor
+from maskrcnn_scratch.inference.evaluate import dataset_labels, relabelled
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
+from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.training.initial_weights import load_initial_weights
 from maskrcnn_scratch.weights import from_detectron2, from_matterport
 from maskrcnn_scratch.weights.coco_classes import (
@@ -399,6 +401,25 @@ def test_names_and_settings_of_the_command(
     assert (predictor.settings.min_size, predictor.settings.max_size) == (800, 1333)
     header = read_model_file(out).config
     assert json.loads(json.dumps(header)) == header
+
+
+def test_labels_that_no_class_has_are_left_out() -> None:
+    """torchvision's label 13 is COCO's twelfth class; 12 is none."""
+    labels = dataset_labels(COCO_NAMES_BY_ID, COCO_CLASSES)
+    found = Detections(
+        boxes=torch.arange(12.0).view(3, 4),
+        scores=torch.tensor([0.9, 0.8, 0.7]),
+        labels=torch.tensor([13, 12, 1]),
+    )
+    ours = relabelled(found, labels)
+    assert ours.labels.tolist() == [12, 1]
+    assert ours.scores.tolist() == found.scores[[0, 2]].tolist()
+    assert ours.boxes.tolist() == found.boxes[[0, 2]].tolist()
+    assert ours.masks is None
+    assert labels[90] == 80
+    assert dataset_labels(["cat", "dog"], ["cat", "dog"]).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="the model knows the classes cat, dog; the"):
+        dataset_labels(["cat", "no class 2", "dog"], ["dog", "cat"])
 
 
 def test_coco_s_names() -> None:

@@ -14,10 +14,9 @@ Faults tried, and the test that caught each:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -63,7 +62,7 @@ def randomise(model: nn.Module, tiny_variances: bool = False) -> None:
         layer.bias.data.normal_(0, 0.1)
 
 
-def small_model(body: nn.Module, stages: list[int], norm: Any = None) -> nn.Module:
+def small_model(body: nn.Module, stages: list[int]) -> nn.Module:
     """torchvision's Mask R-CNN around ``body``, with narrow FPN and heads."""
     from torchvision.models.detection import MaskRCNN as Theirs
     from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -83,14 +82,15 @@ def small_model(body: nn.Module, stages: list[int], norm: Any = None) -> nn.Modu
     ).eval()
 
 
-def small_resnet18(eps: float) -> nn.Module:
-    """On ResNet-18 with frozen norms."""
+def small_resnet(depth: int, eps: float) -> nn.Module:
+    """On a ResNet with frozen norms."""
     from torchvision.ops.misc import FrozenBatchNorm2d
 
     torch.manual_seed(0)
-    norm: Callable[[int], nn.Module] = lambda channels: FrozenBatchNorm2d(channels, eps)  # noqa: E731
-    body = torchvision.models.resnet18(weights=None, norm_layer=norm)
-    model = small_model(body, [64, 128, 256, 512])
+    make_body = getattr(torchvision.models, f"resnet{depth}")
+    body = make_body(weights=None, norm_layer=partial(FrozenBatchNorm2d, eps=eps))
+    stages = [64, 128, 256, 512]
+    model = small_model(body, stages if depth < 50 else [4 * c for c in stages])
     randomise(model, tiny_variances=True)
     return model
 
@@ -167,15 +167,15 @@ TORCHVISION = ModelConfig(
 
 
 @pytest.mark.parametrize(
-    ("eps", "options"), [(0.0, []), (1e-5, ["--norm-eps", "1e-5"])]
+    ("depth", "eps", "options"), [(18, 0.0, []), (50, 1e-5, ["--norm-eps", "1e-5"])]
 )
 def test_frozen_norms_of_either_eps(
-    tmp_path: Path, eps: float, options: list[str]
+    tmp_path: Path, depth: int, eps: float, options: list[str]
 ) -> None:
     """With variances of 2e-5, so that the wrong one shows; two images at a time."""
-    theirs = small_resnet18(eps)
+    theirs = small_resnet(depth, eps)
     ours = converted(theirs.state_dict(), tmp_path, *options)
-    assert ours.config.norm_eps == eps
+    assert (ours.config.depth, ours.config.norm_eps) == (depth, eps)
     for size in SIZES:
         torch.manual_seed(1)
         assert_equal(theirs, ours, [torch.rand(3, *size), torch.rand(3, *size)], 50)
@@ -183,7 +183,7 @@ def test_frozen_norms_of_either_eps(
 
 def test_the_layout_of_2019(tmp_path: Path) -> None:
     """Names that torchvision itself still reads, as it renames them when loading."""
-    theirs = small_resnet18(0.0)
+    theirs = small_resnet(18, 0.0)
     today = theirs.state_dict()
     old = {}
     for name, tensor in today.items():
@@ -196,7 +196,7 @@ def test_the_layout_of_2019(tmp_path: Path) -> None:
         )
         old[name] = tensor
     assert len(old.keys() - today.keys()) == 16 + 2 + 8
-    reader = small_resnet18(0.0)
+    reader = small_resnet(18, 0.0)
     reader.load_state_dict(old)
     (tmp_path / "old").mkdir()
     from_old = converted(old, tmp_path / "old").state_dict()

@@ -6,8 +6,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+from jaxtyping import Int64
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from maskrcnn_scratch.data import CocoDataset
 from maskrcnn_scratch.evaluation import (
@@ -25,6 +28,7 @@ from maskrcnn_scratch.inference.files import Json, write_json
 from maskrcnn_scratch.inference.overlay import draw_comparison
 from maskrcnn_scratch.inference.predict import Predictor
 from maskrcnn_scratch.structures import Detections
+from maskrcnn_scratch.weights.coco_classes import NO_CLASS
 
 SHOWN_SCORE = 0.5  # pictures and mean IoU are of detections with this score or more
 
@@ -48,12 +52,12 @@ def evaluate_run(
     """
     predictor = Predictor.load(run)
     dataset = CocoDataset(data_dir, split)
-    check_classes(predictor.class_names, dataset.class_names)
+    labels = dataset_labels(predictor.class_names, dataset.class_names)
     console = console or Console()
     home = Path(run) if Path(run).is_dir() else Path(run).parent
     with filling_folder(out_dir or home / "evaluation") as folder:
         began = time.perf_counter()
-        results = detect_all(predictor, dataset, folder, pictures, console)
+        results = detect_all(predictor, labels, dataset, folder, pictures, console)
         seconds = (time.perf_counter() - began) / len(dataset)
         most = predictor.model.config.max_detections
         scores = evaluate_coco(dataset.annotation_file, results, max_detections=most)
@@ -71,17 +75,35 @@ def evaluate_run(
     return scores
 
 
-def check_classes(known: list[str], given: list[str]) -> None:
-    """Labels mean the same to the model and to the data set, or nothing is compared."""
-    if known != given:
+def dataset_labels(known: list[str], given: list[str]) -> Int64[Tensor, " labels"]:
+    """The data set's label for each of the model's, 0 where it has none.
+
+    Labels that no class has (of weights that number COCO's classes with holes) are left
+    out. Raises ValueError unless the classes are the same, in the same order.
+    """
+    is_class = [not name.startswith(NO_CLASS) for name in known]
+    classes = [name for name, real in zip(known, is_class, strict=True) if real]
+    if classes != given:
         raise ValueError(
-            f"the model knows the classes {', '.join(known)}; the data set has"
+            f"the model knows the classes {', '.join(classes)}; the data set has"
             f" {', '.join(given)}: they must be the same, in the same order"
         )
+    real = torch.tensor([False, *is_class])
+    return real.cumsum(0) * real
+
+
+def relabelled(found: Detections, labels: Int64[Tensor, " labels"]) -> Detections:
+    """In the data set's labels, without those that it has not."""
+    kept = labels[found.labels] > 0
+    fields = {
+        name: value[kept] for name, value in vars(found).items() if value is not None
+    }
+    return Detections(**fields | {"labels": labels[found.labels[kept]]})
 
 
 def detect_all(
     predictor: Predictor,
+    labels: Int64[Tensor, " labels"],
     dataset: CocoDataset,
     folder: Path,
     pictures: int,
@@ -97,12 +119,10 @@ def detect_all(
         disable=not console.is_terminal,
     ):
         image, target = dataset[index]
-        found = predictor(image)
+        found = relabelled(predictor(image), labels)
         results += detections_to_coco(found, target.image_id, categories)
         if index < pictures:
-            picture = draw_comparison(
-                image, target, shown(found), predictor.class_names
-            )
+            picture = draw_comparison(image, target, shown(found), dataset.class_names)
             picture.save(folder / f"{image_name(dataset, index)}.png")
     return results
 

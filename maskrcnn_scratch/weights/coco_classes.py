@@ -21,8 +21,11 @@ COCO_CLASSES = [
 HOLES = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 """Ids from 1 to 90 that no category has."""
 
+NO_CLASS = "no class "
+"""How the name begins of a label that no class has."""
+
 COCO_NAMES_BY_ID = [
-    f"no class {id}" if id in HOLES else COCO_CLASSES[id - 1 - n]
+    f"{NO_CLASS}{id}" if id in HOLES else COCO_CLASSES[id - 1 - n]
     for id, n in ((id, sum(hole < id for hole in HOLES)) for id in range(1, 91))
 ]
 """The names where labels are category ids: label l is ``COCO_NAMES_BY_ID[l - 1]``."""
