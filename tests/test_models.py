@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.models.box_head import BoxHead, sample_rois
+from maskrcnn_scratch.models.config import Depth, Norm
+from maskrcnn_scratch.models.fold import fold_batch_norm
 from maskrcnn_scratch.models.fpn import FPN
 from maskrcnn_scratch.models.mask_head import MaskHead
 from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d, ResNet
@@ -116,6 +118,69 @@ def test_frozen_stages_are_not_trained_and_keep_their_statistics() -> None:
         if not torch.equal(before[name], buffer)
     }
     assert moved == {"layer2", "layer3", "layer4"}
+
+
+def with_random_norms(config: ModelConfig) -> MaskRCNN:
+    """Statistics and affine of every norm as training might leave them."""
+    torch.manual_seed(0)
+    model = MaskRCNN(config)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, FrozenBatchNorm2d | torch.nn.BatchNorm2d):
+                for tensor in (module.weight, module.running_var):
+                    tensor.uniform_(0.5, 2)  # type: ignore[union-attr]
+                for tensor in (module.bias, module.running_mean):
+                    tensor.normal_()  # type: ignore[union-attr]
+    return model.eval()
+
+
+@pytest.mark.parametrize("norm", ["frozen_bn", "bn", "gn"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_folded_model_gives_the_same(norm: Norm, depth: Depth) -> None:
+    """Every map of the backbone, without a batch norm left; group norm stays."""
+    model = with_random_norms(replace(SMALL, norm=norm, depth=depth))
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = model.backbone(images)
+        fold_batch_norm(model)
+        found = model.backbone(images)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.std()))
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert not kinds & {"FrozenBatchNorm2d", "BatchNorm2d"}
+    assert ("GroupNorm" in kinds) == (norm == "gn")
+
+
+def test_folding_leaves_nothing_to_fold() -> None:
+    """Twice is as good as once, and a model in training is refused."""
+    model = with_random_norms(replace(SMALL, norm="bn"))
+    fold_batch_norm(model)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fold_batch_norm(model)
+    assert state.keys() == model.state_dict().keys()
+    assert all(
+        torch.equal(tensor, state[n]) for n, tensor in model.state_dict().items()
+    )
+    with pytest.raises(ValueError, match="needs its norms"):
+        fold_batch_norm(model.train())
+
+
+def test_under_bfloat16_autocast_boxes_are_computed_in_float32() -> None:
+    """Anchors, deltas and proposals; detections: 0.5 pixels would be lost at 128."""
+    model = with_random_norms(replace(SMALL, norm="frozen_bn", score_threshold=0.0))
+    size = (128, 160)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        pyramid = model.fpn(model.backbone(model.batch([torch.rand(3, *size)])))
+        assert pyramid[0].dtype == torch.bfloat16
+        anchors = model.rpn.anchors(pyramid)
+        logits, deltas = model.rpn(pyramid)
+        proposals = model.rpn.propose(anchors, logits, deltas, [size])
+        found = model.detect(pyramid[:4], proposals, [size])[0]
+    for boxes in (*anchors, *logits, *deltas, *proposals, found.boxes, found.scores):
+        assert boxes.dtype == torch.float32
+    # Not bfloat16's numbers in float32: some have more digits than that has.
+    for boxes in (proposals[0], found.boxes):
+        assert (boxes.bfloat16().float() != boxes).any()
 
 
 def test_fpn_adds_the_coarser_level_to_the_finer() -> None:
