@@ -46,7 +46,7 @@ def test_one_batch_is_learnt_by_heart() -> None:
         optimiser.step()
     assert set(losses) == LOSSES
     for name, loss in losses.items():
-        assert loss < 0.05, name
+        assert loss < 0.1, name
     (found,) = model.eval()([image])
     assert isinstance(found, Detections)
     assert found.labels[:2].sort().values.tolist() == [1, 2]

@@ -55,6 +55,13 @@ def test_nms(max_keep: int | None) -> None:
     assert kept.tolist() == expected.tolist()
 
 
+def test_pyramid_anchors() -> None:
+    cells = torch.stack([ops.cell_anchors((size,), (0.5, 1, 2)) for size in (8, 16)])
+    levels = ops.pyramid_anchors(cells, (4, 8), [(3, 5), (2, 3)])
+    found = on_device("pyramid_anchors", cells, [4.0, 8.0], [3, 2], [5, 3])
+    assert torch.equal(found.cpu(), torch.cat(levels))
+
+
 def test_decode_proposals() -> None:
     anchors, deltas = boxes_of(20), torch.randn(2, 20, 4)
     scores, index = torch.randn(2, 6), torch.randint(20, (2, 6))

@@ -26,6 +26,12 @@ class RPN(nn.Module):
         self.conv = predictor(nn.Conv2d(channels, channels, 3, padding=1), 0.01)
         self.objectness = predictor(nn.Conv2d(channels, anchors, 1), 0.01)
         self.deltas = predictor(nn.Conv2d(channels, 4 * anchors, 1), 0.01)
+        self.cell_anchors: Tensor
+        cells = [
+            ops.cell_anchors((size,), config.anchor_ratios, config.anchors_rounded)
+            for size in config.anchor_sizes
+        ]
+        self.register_buffer("cell_anchors", torch.stack(cells), persistent=False)
 
     def forward(
         self, features: list[Float[Tensor, "n c _h _w"]]
@@ -42,18 +48,8 @@ class RPN(nn.Module):
 
     def anchors(self, features: list[Tensor]) -> list[Float[Tensor, "_a 4"]]:
         """The anchors of every level: boxes (x1, y1, x2, y2) in pixels of the batch."""
-        config, device = self.config, features[0].device
-        levels = zip(config.anchor_sizes, config.strides, features, strict=True)
-        return [
-            ops.grid_anchors(
-                ops.cell_anchors(
-                    (size,), config.anchor_ratios, rounded=config.anchors_rounded
-                ).to(device),
-                stride,
-                (feature.shape[-2], feature.shape[-1]),
-            )
-            for size, stride, feature in levels
-        ]
+        grids = [(feature.shape[-2], feature.shape[-1]) for feature in features]
+        return ops.pyramid_anchors(self.cell_anchors, self.config.strides, grids)
 
     @torch.no_grad()
     def propose(

@@ -5,7 +5,7 @@ runs the compiled floor below, and works under autograd and ``torch.compile``.
 """
 
 from maskrcnn_scratch.ops import on_gpu as on_gpu
-from maskrcnn_scratch.ops.anchors import cell_anchors, grid_anchors
+from maskrcnn_scratch.ops.anchors import cell_anchors, grid_anchors, pyramid_anchors
 from maskrcnn_scratch.ops.boxes import (
     box_area,
     box_iou,
@@ -47,6 +47,7 @@ __all__ = [
     "multiscale_roi_align",
     "nms",
     "paste_masks",
+    "pyramid_anchors",
     "roi_align",
     "roi_pool",
     "roi_warp",

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maskrcnn_scratch.ops.checks import require_boxes
+from maskrcnn_scratch.ops.checks import require_boxes, require_shape
 
 
 def cell_anchors(
@@ -53,3 +53,47 @@ def grid_anchors(
         [x.expand(height, width), y[:, None].expand(height, width)], dim=2
     )
     return (shifts.repeat(1, 1, 2)[:, :, None] + cell).view(-1, 4)
+
+
+def pyramid_anchors(
+    cells: Float[Tensor, "levels anchors 4"],
+    strides: Sequence[float],
+    grid_sizes: Sequence[tuple[int, int]],
+) -> list[Float[Tensor, "_level_anchors 4"]]:
+    """``grid_anchors`` of every level of a pyramid, parts of one tensor.
+
+    ``cells`` are the anchors of a cell of each level. On a GPU one launch.
+    """
+    require_shape("cells", cells, ("levels", "anchors", 4))
+    if not len(cells) == len(strides) == len(grid_sizes):
+        raise ValueError(
+            f"{len(cells)} levels of cell anchors need as many strides and grid sizes, "
+            f"not {len(strides)} and {len(grid_sizes)}"
+        )
+    heights, widths = [h for h, _ in grid_sizes], [w for _, w in grid_sizes]
+    anchors: Tensor = _pyramid_anchors(cells, list(strides), heights, widths)
+    counts = [h * w * cells.shape[1] for h, w in grid_sizes]
+    return list(torch.split(anchors, counts))
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::pyramid_anchors",
+    mutates_args=(),
+    schema="(Tensor cells, float[] strides, SymInt[] heights, SymInt[] widths) "
+    "-> Tensor",
+)
+def _pyramid_anchors(
+    cells: Tensor, strides: list[float], heights: list[int], widths: list[int]
+) -> Tensor:
+    levels = zip(cells, strides, heights, widths, strict=True)
+    return torch.cat(
+        [grid_anchors(cell, stride, (h, w)) for cell, stride, h, w in levels]
+    )
+
+
+@_pyramid_anchors.register_fake
+def _(
+    cells: Tensor, strides: list[float], heights: list[int], widths: list[int]
+) -> Tensor:
+    places = sum(h * w for h, w in zip(heights, widths, strict=True))
+    return cells.new_empty((places * cells.shape[1], 4))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.ops import masks, matching, nms, predictions
+from maskrcnn_scratch.ops import anchors, masks, matching, nms, predictions
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -39,9 +39,19 @@ def segmented_nms(
     return kept[: length if max_keep is None else min(length, max_keep)]
 
 
+@anchors._pyramid_anchors.register_kernel("cuda")
+def pyramid_anchors(
+    cells: Tensor, strides: list[float], heights: list[int], widths: list[int]
+) -> Tensor:
+    from maskrcnn_scratch.cuda import anchors as cuda
+
+    grid_sizes = list(zip(heights, widths, strict=True))
+    return cuda.pyramid_anchors(cells, strides, grid_sizes)
+
+
 @predictions._decode_proposals.register_kernel("cuda")
 def decode_proposals(
-    anchors: Tensor,
+    boxes: Tensor,
     deltas: Tensor,
     scores: Tensor,
     index: Tensor,
@@ -52,7 +62,7 @@ def decode_proposals(
     from maskrcnn_scratch.cuda import predictions as cuda
 
     wx, wy, ww, wh = weights
-    inputs = (anchors, deltas, scores, index, image_sizes)
+    inputs = (boxes, deltas, scores, index, image_sizes)
     return cuda.decode_proposals(*inputs, (wx, wy, ww, wh), min_size)
 
 
