@@ -52,6 +52,8 @@ class Access(NamedTuple):
 def find_races(launch: Launch, rows: Rows, memories: Sequence[Memory]) -> set[int]:
     """Flag all races; returns the cells (addresses) that have one."""
     cells = in_cells(rows, memories)
+    written = np.unique(cells[cells[:, KIND] != READ, ADDRESS])
+    cells = cells[np.isin(cells[:, ADDRESS], written)]  # readers alone never race
     size = launch.threads.total
     block, phase = cells[:, THREAD] // size, cells[:, MOMENT] // EPOCHS
     racing: set[int] = set()

@@ -110,8 +110,7 @@ def one_instruction(
     """The numbers of one instruction in one memory."""
     size = int(rows[0, KIND] >> 2)
     kind = KINDS[rows[0, KIND] & 3]
-    _, run = np.unique(np.stack([warp, nth]), axis=1, return_inverse=True)
-    run = run.reshape(-1)
+    _, run = np.unique(warp * (nth.max() + 1) + nth, return_inverse=True)
     warps, sectors, fewest, passes = int(run.max()) + 1, 0, 0, 0
     address = rows[:, ADDRESS]
     touched = pairs(run, address // SECTOR)[:, 0]
@@ -135,7 +134,10 @@ def one_instruction(
 
 def pairs(first: Rows, second: Rows) -> Rows:
     """The different pairs, as rows."""
-    return np.unique(np.stack([first, second], axis=1), axis=0)
+    low = int(second.min())
+    span = int(second.max()) - low + 1
+    both = np.unique(first * span + (second - low))
+    return np.stack([both // span, both % span + low], axis=1)
 
 
 def bank_passes(run: Rows, thread: Rows, address: Rows, size: int) -> tuple[int, int]:
