@@ -155,12 +155,11 @@ def test_folding_leaves_nothing_to_fold() -> None:
     """Twice is as good as once, and a model in training is refused."""
     model = with_random_norms(replace(SMALL, norm="bn"))
     fold_batch_norm(model)
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fold_batch_norm(model)
-    assert state.keys() == model.state_dict().keys()
-    assert all(
-        torch.equal(tensor, state[n]) for n, tensor in model.state_dict().items()
-    )
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in after)
     with pytest.raises(ValueError, match="needs its norms"):
         fold_batch_norm(model.train())
 
