@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskrcnn_scratch.cpu.fpn_levels import area_borders
 from maskrcnn_scratch.cuda.bilinear import bilinear, bilinear_grad, bilinear_naive
-from maskrcnn_scratch.cuda.fpn_levels import area_borders, fpn_levels
+from maskrcnn_scratch.cuda.fpn_levels import fpn_levels
 from maskrcnn_scratch.cuda.roi_align import (
     multiscale_roi_align,
     multiscale_roi_align_backward,

@@ -10,8 +10,6 @@ levels, no launch before theirs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,55 +17,11 @@ import torch
 from numba import cuda
 from torch import Tensor
 
+from maskrcnn_scratch.cpu.fpn_levels import Borders, area_borders
 from maskrcnn_scratch.cuda.compiled import device, kernel
 from maskrcnn_scratch.cuda.launch import block_size, ceil_div, launch
 
 NO_LEVEL = -1
-
-Borders = tuple[float, ...]
-"""The areas in pixels from which on a RoI is on the next level, ascending."""
-
-
-@lru_cache
-def area_borders(
-    k0: int = 4,
-    canonical: float = 224.0,
-    k_min: int = 2,
-    k_max: int = 5,
-    rounding: str = "floor",
-    eps: float = 0.0,
-) -> Borders:
-    """The least areas of the levels k_min + 1 .. k_max, as the rule in float64 has it.
-
-    ``rounding`` is "floor" or "round" (halves to the even level); ``eps`` is added to
-    the level before.
-    """
-    if rounding not in ("floor", "round"):
-        raise ValueError(f"rounding must be 'floor' or 'round', not {rounding!r}")
-    whole = math.floor if rounding == "floor" else round
-
-    def level(area: float) -> int:
-        return whole(k0 + math.log2(math.sqrt(area) / canonical) + eps)
-
-    return tuple(least(level, k, canonical, k0) for k in range(k_min + 1, k_max + 1))
-
-
-def least(level: Callable[[float], int], k: int, canonical: float, k0: int) -> float:
-    """The smallest float64 area whose level is k or more.
-
-    The level never falls as the area grows, so halving finds it: in the bits, for those
-    of positive numbers are ordered as the numbers are.
-    """
-    about = (canonical * 2.0 ** (k - k0)) ** 2
-    ends = np.array([about / 9, about * 9])
-    low, high = (int(bits) for bits in ends.view(np.int64))
-    while high - low > 1:
-        middle = (low + high) // 2
-        if level(float(np.int64(middle).view(np.float64))) >= k:
-            high = middle
-        else:
-            low = middle
-    return float(np.int64(high).view(np.float64))
 
 
 @device

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.cuda.fpn_levels import Borders
+from maskrcnn_scratch.cpu.fpn_levels import Borders
 from maskrcnn_scratch.cuda.roi_bins import (
     places,
     read_bins,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.cuda.fpn_levels import Borders, at_least_one
+from maskrcnn_scratch.cpu.fpn_levels import Borders
+from maskrcnn_scratch.cuda.fpn_levels import at_least_one
 from maskrcnn_scratch.cuda.launch import block_size, ceil_div, launch
 from maskrcnn_scratch.cuda.roi_align_naive import naive_backward_kernel, naive_kernel
 from maskrcnn_scratch.cuda.roi_gather import RUN, gather_kernel, max_gather_kernel

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from maskrcnn_scratch.cpu.fpn_levels import Borders, area_borders
 from maskrcnn_scratch.ops.checks import require_boxes
 
 Rounding = Literal["floor", "round"]
+
+
+@dataclass(frozen=True)
+class LevelRule:
+    """The settings of ``fpn_levels``, for operators that choose levels themselves."""
+
+    k0: int = 4
+    canonical: float = 224.0
+    k_min: int = 2
+    k_max: int = 5
+    rounding: Rounding = "floor"
+    eps: float = 0.0
+
+    @property
+    def borders(self) -> Borders:
+        """The areas in pixels from which on a box is on the next level."""
+        return area_borders(
+            self.k0, self.canonical, self.k_min, self.k_max, self.rounding, self.eps
+        )
+
+
+def levels_by_area(
+    boxes: Float[Tensor, "n 4"], borders: Borders
+) -> Int64[Tensor, " n"]:
+    """How many borders are at or below each box's area: its level, counted from 0.
+
+    0 for an empty box, or one with a NaN.
+    """
+    width, height = (boxes[:, 2:] - boxes[:, :2]).double().unbind(1)
+    area = torch.where((width > 0) & (height > 0), width * height, 0)
+    return torch.searchsorted(area.new_tensor(borders), area, right=True)
 
 
 @torch.no_grad()
@@ -31,10 +64,5 @@ def fpn_levels(
     An empty box, or one with a NaN, goes to k_min.
     """
     require_boxes("boxes", boxes)
-    if rounding not in ("floor", "round"):
-        raise ValueError(f"rounding must be 'floor' or 'round', not {rounding!r}")
-    width, height = (boxes[:, 2:] - boxes[:, :2]).double().unbind(1)
-    k = k0 + torch.log2(torch.sqrt(width * height) / canonical) + eps
-    whole = torch.floor(k) if rounding == "floor" else torch.round(k)
-    has_area = (width > 0) & (height > 0)
-    return torch.where(has_area, whole.clamp(k_min, k_max), k_min).long()
+    rule = LevelRule(k0, canonical, k_min, k_max, rounding, eps)
+    return levels_by_area(boxes, rule.borders) + k_min
