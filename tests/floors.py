@@ -80,7 +80,12 @@ def ops_floors(component: str) -> list[Floor]:
         return []
     from ops_floor import COMPONENTS
 
-    return [Floor("ops", COMPONENTS[component], ADAPTED[component])]
+    formats = {component: "ops", f"{component}_channels_last": "ops-channels-last"}
+    return [
+        Floor(name, COMPONENTS[key], ADAPTED[component])
+        for key, name in formats.items()
+        if key in COMPONENTS
+    ]
 
 
 # The components that stand on the CUDA floor: where they are adapted (a dictionary

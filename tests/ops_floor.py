@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from maskrcnn_scratch import ops
+from maskrcnn_scratch.ops.formats import is_planar
 
 Function = Callable[..., Any]
 
@@ -36,6 +37,23 @@ def to_array(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(to_array, value))
     return value.detach().numpy() if isinstance(value, Tensor) else value
+
+
+def channels_last(function: Function) -> Function:
+    """``function`` with its maps and bins in the other memory format."""
+
+    def with_maps(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(to_channels_last, args), **kwargs)
+
+    return with_maps
+
+
+def to_channels_last(value: Any) -> Any:
+    """Maps (n, c, h, w), whose channels are innermost even where there is only one."""
+    if not (isinstance(value, np.ndarray) and value.ndim == 4):
+        return value
+    last = np.ascontiguousarray(value.transpose(0, 2, 3, 1))
+    return torch.from_numpy(last).permute(0, 3, 1, 2)
 
 
 def with_gradient(loss: Function) -> Function:
@@ -105,7 +123,8 @@ def roi_pool(
 
 def roi_pool_backward(grad: Any, argmax: Any, rois: Any, shape: Any) -> Any:
     operator = torch.ops.maskrcnn_scratch.roi_pool_backward
-    return tensors(operator)(grad, argmax, rois, np.empty(shape))
+    grad = to_tensor(grad)
+    return tensors(operator)(grad, argmax, rois, shape, is_planar(grad))
 
 
 def pyramid_anchors(
@@ -179,3 +198,7 @@ COMPONENTS: dict[str, dict[str, Function]] = {
         "paste_mask": paste_mask,
     },
 }
+for layer in ("roi_align", "roi_pool", "roi_warp"):
+    COMPONENTS[f"{layer}_channels_last"] = {
+        name: channels_last(function) for name, function in COMPONENTS[layer].items()
+    }

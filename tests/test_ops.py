@@ -370,7 +370,7 @@ def test_float32_is_close_to_float64(layer: Layer) -> None:
 
 @every_layer
 def test_the_memory_format_does_not_matter(layer: Layer) -> None:
-    """And what comes out is channels_last, gradients too."""
+    """But for what comes out: it is as what went in, gradients too."""
     last = FEATURES.contiguous(memory_format=torch.channels_last).requires_grad_()
     strided = FEATURES.repeat_interleave(2, dim=3)[..., ::2].requires_grad_()
     first = FEATURES.clone().requires_grad_()
@@ -379,8 +379,10 @@ def test_the_memory_format_does_not_matter(layer: Layer) -> None:
         torch.autograd.grad(out.square().sum(), x)[0]
         for out, x in zip(outs, (last, strided, first), strict=True)
     ]
-    for out, grad in zip(outs, grads, strict=True):
-        assert out.is_contiguous(memory_format=torch.channels_last)
+    formats = (torch.channels_last, *[torch.contiguous_format] * 2)
+    for out, grad, given in zip(outs, grads, formats, strict=True):
+        assert out.is_contiguous(memory_format=given)
+        assert grad.is_contiguous(memory_format=given)
         assert torch.equal(out, outs[0])
         assert torch.equal(grad, grads[0])
 

@@ -11,134 +11,154 @@ RoI, in the order of the RoIs.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from maskrcnn_scratch.cpu.compiled import Array, compiled
+from maskrcnn_scratch.cpu.layouts import (
+    BLOCK,
+    Bins,
+    load_block,
+    load_line,
+    store_block,
+    store_line,
+)
+from maskrcnn_scratch.cpu.numbers import new_sums, widen
 from maskrcnn_scratch.cpu.taps import axis_taps, number_cells, runs_of, transposed
 
 
+class Reading(NamedTuple):
+    """Which RoIs are read, and how."""
+
+    chosen: Array
+    images: Array
+    spans: Array
+    sampling_ratio: int
+
+
 @compiled
-def mean_forward(
-    features: Array,
-    chosen: Array,
-    images: Array,
-    spans: Array,
-    sampling_ratio: int,
-    out: Array,
-) -> None:
-    """The mean for the RoIs ``chosen``, written to their places in ``out``."""
-    _, height, width, channels = features.shape
-    _, out_h, out_w, _ = out.shape
+def mean_forward(features: Array, reading: Reading, bins: Bins, first: int) -> None:
+    """The mean for the RoIs ``chosen``, written to their places in ``bins``.
+
+    ``features`` (images, height, width, lanes) hold the channels from ``first`` on.
+    """
+    _, height, width, lanes = features.shape
+    out_h, out_w = bins.grid
+    chosen, images, spans, ratio = reading
     slot_of = np.full(width, -1, np.int64)
-    line = np.empty(width * channels, out.dtype)
+    line = new_sums(width * lanes, features)
+    means = new_sums(out_w * lanes, features)
     for r in chosen:
         y, h, x, w = spans[r]
-        y_first, rows, y_weight = axis_taps(y, h, out_h, sampling_ratio, height)
-        x_first, cells, x_weight = axis_taps(x, w, out_w, sampling_ratio, width)
+        y_first, rows, y_weight = axis_taps(y, h, out_h, ratio, height)
+        x_first, cells, x_weight = axis_taps(x, w, out_w, ratio, width)
         columns, slots = number_cells(cells, slot_of)
         runs = runs_of(columns)
-        rows *= width * channels
-        slots *= channels
+        rows *= width * lanes
+        slots *= lanes
         image = features[images[r]].reshape(-1)
-        bins = out[r].reshape(-1)
         for i in range(out_h):
-            first, stop = y_first[i], y_first[i + 1]
+            a, b = y_first[i], y_first[i + 1]
             for k in range(len(runs) - 1):
-                place, size = runs[k] * channels, (runs[k + 1] - runs[k]) * channels
-                begin = columns[runs[k]] * channels
-                weighted_sum(
-                    line, place, size, image, begin, rows, y_weight, first, stop
-                )
+                place, size = runs[k] * lanes, (runs[k + 1] - runs[k]) * lanes
+                base = columns[runs[k]] * lanes
+                weighted_sum(line, place, size, image, base, rows, y_weight, a, b)
             for j in range(out_w):
-                first, stop = x_first[j], x_first[j + 1]
-                weighted_sum(
-                    bins,
-                    (i * out_w + j) * channels,
-                    channels,
-                    line,
-                    0,
-                    slots,
-                    x_weight,
-                    first,
-                    stop,
-                )
+                a, b = x_first[j], x_first[j + 1]
+                place = j * lanes
+                weighted_sum(means, place, lanes, line, 0, slots, x_weight, a, b)
+            store_line(bins, r, i, first, means, lanes)
+
+
+@compiled
+def mean_forward_planar(
+    planes: Array, reading: Reading, bins: Bins, first: int, step: int
+) -> None:
+    """The same for one image (channels, height, width), every ``step``-th block."""
+    channels, height, width = planes.shape
+    block = np.empty(height * width * BLOCK, planes.dtype)
+    for begin in range(first * BLOCK, channels, step * BLOCK):
+        lanes = min(BLOCK, channels - begin)
+        maps = block[: height * width * lanes].reshape(1, height, width, lanes)
+        load_block(planes, begin, maps[0])
+        mean_forward(maps, reading, bins, begin)
 
 
 @compiled
 def mean_backward(
-    grad: Array,
-    chosen: Array,
-    images: Array,
-    spans: Array,
-    sampling_ratio: int,
-    top: int,
-    bottom: int,
-    d_features: Array,
+    bins: Bins, first: int, reading: Reading, top: int, bottom: int, d_features: Array
 ) -> None:
     """Add the gradients of the RoIs ``chosen`` to the rows top..bottom.
 
-    Rows are numbered through all images: image n begins at row n * height.
+    ``bins`` hold the gradients, ``d_features`` the channels from ``first`` on. Rows are
+    numbered through all images: image n begins at row n * height.
     """
-    _, height, width, channels = d_features.shape
-    _, out_h, out_w, _ = grad.shape
-    d_rows = d_features.reshape(-1, width * channels)
+    _, height, width, lanes = d_features.shape
+    out_h, out_w = bins.grid
+    chosen, images, spans, ratio = reading
+    d_rows = d_features.reshape(-1, width * lanes)
     slot_of = np.full(max(height, width), -1, np.int64)
-    lines = np.empty(out_h * width * channels, grad.dtype)
+    lines = new_sums(out_h * width * lanes, d_features)
+    means = new_sums(out_w * lanes, d_features)
     holds = np.full(out_h, -1, np.int64)  # the RoI whose bins a line is spread from
     for r in chosen:
         y, h, x, w = spans[r]
-        y_taps = axis_taps(y, h, out_h, sampling_ratio, height)
-        x_taps = axis_taps(x, w, out_w, sampling_ratio, width)
+        y_taps = axis_taps(y, h, out_h, ratio, height)
+        x_taps = axis_taps(x, w, out_w, ratio, width)
         rows, y_first, y_bin, y_weight = transposed(y_taps, slot_of)
         columns, x_first, x_bin, x_weight = transposed(x_taps, slot_of)
-        x_bin *= channels
+        x_bin *= lanes
         runs = runs_of(columns)
-        size = len(columns) * channels
+        size = len(columns) * lanes
         for m in range(len(rows)):
             d_row = images[r] * height + rows[m]
             if not top <= d_row < bottom:
                 continue
-            first, stop = y_first[m], y_first[m + 1]
-            for i in y_bin[first:stop]:
+            a, b = y_first[m], y_first[m + 1]
+            for i in y_bin[a:b]:
                 if holds[i] != r:
-                    bins = grad[r, i].reshape(-1)
-                    spread_bins(
-                        lines, i * size, bins, channels, x_first, x_bin, x_weight
-                    )
+                    load_line(bins, r, i, first, means, lanes)
+                    spread(lines, i * size, means, lanes, x_first, x_bin, x_weight)
                     holds[i] = r
+            row = d_rows[d_row]
             for k in range(len(runs) - 1):
-                begin, base = columns[runs[k]] * channels, runs[k] * channels
-                length = runs[k + 1] * channels - base
-                row = d_rows[d_row]
-                for t in range(first, stop):
-                    add_scaled(
-                        row, begin, length, lines, base + y_bin[t] * size, y_weight[t]
-                    )
+                begin, base = columns[runs[k]] * lanes, runs[k] * lanes
+                length = runs[k + 1] * lanes - base
+                for t in range(a, b):
+                    line = base + y_bin[t] * size
+                    add_scaled(row, begin, length, lines, line, y_weight[t])
 
 
 @compiled
-def spread_bins(
+def mean_backward_planar(
+    bins: Bins, reading: Reading, first: int, step: int, d_planes: Array
+) -> None:
+    """The same for one image (channels, height, width), every ``step``-th block."""
+    channels, height, width = d_planes.shape
+    block = new_sums(height * width * BLOCK, d_planes)
+    for begin in range(first * BLOCK, channels, step * BLOCK):
+        lanes = min(BLOCK, channels - begin)
+        d_maps = block[: height * width * lanes].reshape(1, height, width, lanes)
+        d_maps[:] = 0
+        mean_backward(bins, begin, reading, 0, height, d_maps)
+        store_block(d_maps[0], begin, d_planes)
+
+
+@compiled
+def spread(
     lines: Array,
     begin: int,
     bins: Array,
-    channels: int,
+    lanes: int,
     first: Array,
     index: Array,
     weight: Array,
 ) -> None:
     """Give each column of a line its share of every bin that reads it."""
     for n in range(len(first) - 1):
-        weighted_sum(
-            lines,
-            begin + n * channels,
-            channels,
-            bins,
-            0,
-            index,
-            weight,
-            first[n],
-            first[n + 1],
-        )
+        a, b = first[n], first[n + 1]
+        weighted_sum(lines, begin + n * lanes, lanes, bins, 0, index, weight, a, b)
 
 
 @compiled
@@ -169,28 +189,32 @@ def weighted_sum(
     wa = out.dtype.type(weight[first])
     if count == 1:
         for k in range(n):
-            out[o + k] = wa * source[a + k]
+            out[o + k] = wa * widen(source[a + k])
         return
     b = np.uint64(base + index[first + 1])
     wb = out.dtype.type(weight[first + 1])
     if count == 2:
         for k in range(n):
-            out[o + k] = wa * source[a + k] + wb * source[b + k]
+            out[o + k] = wa * widen(source[a + k]) + wb * widen(source[b + k])
         return
     c = np.uint64(base + index[first + 2])
     wc = out.dtype.type(weight[first + 2])
     if count == 3:
         for k in range(n):
-            out[o + k] = wa * source[a + k] + wb * source[b + k] + wc * source[c + k]
+            out[o + k] = (
+                wa * widen(source[a + k])
+                + wb * widen(source[b + k])
+                + wc * widen(source[c + k])
+            )
         return
     d = np.uint64(base + index[first + 3])
     wd = out.dtype.type(weight[first + 3])
     for k in range(n):
         out[o + k] = (
-            wa * source[a + k]
-            + wb * source[b + k]
-            + wc * source[c + k]
-            + wd * source[d + k]
+            wa * widen(source[a + k])
+            + wb * widen(source[b + k])
+            + wc * widen(source[c + k])
+            + wd * widen(source[d + k])
         )
     for t in range(first + 4, stop):
         add_scaled(out, begin, size, source, base + index[t], weight[t])
@@ -203,4 +227,4 @@ def add_scaled(
     """out[begin + k] += weight source[base + k], k = 0..size-1."""
     o, a, w = np.uint64(begin), np.uint64(base), out.dtype.type(weight)
     for k in range(np.uint64(size)):
-        out[o + k] += w * source[a + k]
+        out[o + k] += w * widen(source[a + k])

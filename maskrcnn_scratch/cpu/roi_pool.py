@@ -1,7 +1,9 @@
 """RoIPool, compiled: the largest feature in each bin of a RoI rounded to whole cells.
 
-Equal to ``reference.roi_pool`` under both of its rounding rules. Features are (images,
-height, width, channels), RoIs (n, 5) = (image index, x1, y1, x2, y2) in image pixels.
+Equal to ``reference.roi_pool`` under both of its rounding rules. RoIs (n, 5) = (image
+index, x1, y1, x2, y2) in image pixels are rounded in their own dtype, so float32 RoIs
+land where published layers put them. Features are (images, height, width, channels) or,
+``planar``, (images, channels, height, width); bfloat16 is seen by its bits.
 """
 
 from __future__ import annotations
@@ -11,10 +13,16 @@ from functools import partial
 import numpy as np
 
 from maskrcnn_scratch.cpu import threads
-from maskrcnn_scratch.cpu.compiled import Array, compiled
-
-CACHE_LINE = 16  # channels in float32: threads should not share one
-EMPTY = -1  # the argmax of a bin without cells
+from maskrcnn_scratch.cpu.compiled import Array
+from maskrcnn_scratch.cpu.layouts import BLOCK, flat_bins
+from maskrcnn_scratch.cpu.numbers import sums_dtype
+from maskrcnn_scratch.cpu.roi_largest import (
+    Cells,
+    add_to_winners,
+    add_to_winners_planar,
+    largest,
+    largest_planar,
+)
 
 
 def roi_pool(
@@ -24,22 +32,37 @@ def roi_pool(
     spatial_scale: float,
     rounding: str,
     workers: int = 1,
-) -> tuple[Array, Array]:
-    """The maximum of each bin and where it is, both (n, out_h, out_w, channels).
+    planar: bool = False,
+    with_argmax: bool = True,
+) -> tuple[Array, Array | None]:
+    """The maximum of each bin and where it is: (n, out_h, out_w, channels), or planes.
 
-    Where: the flat index ``row * width + column`` (int32), -1 for an empty bin.
+    Where: the flat index ``row * width + column`` (int32), -1 for an empty bin. Only
+    the gradient asks for it; without, half as much is written.
     """
-    _, map_h, map_w, channels = features.shape
-    x1, y1, x2, y2 = rois[:, 1:].T.astype(np.float64) * spatial_scale
+    channels = features.shape[1 if planar else 3]
+    grid = (channels, *output_size) if planar else (*output_size, channels)
+    out = np.empty((len(rois), *grid), features.dtype)
+    argmax = np.empty(out.shape, np.int32) if with_argmax else None
+    bins = flat_bins(out, planar)
+    winners = None if argmax is None else flat_bins(argmax, planar)
+    map_h, map_w = features.shape[2:] if planar else features.shape[1:3]
+    x1, y1, x2, y2 = rois[:, 1:].T * rois.dtype.type(spatial_scale)
     rows = cells_of_bins(y1, y2, output_size[0], map_h, rounding)
     columns = cells_of_bins(x1, x2, output_size[1], map_w, rounding)
-    out = np.empty((len(rois), *output_size, channels), features.dtype)
-    argmax = np.empty(out.shape, np.int32)
     images = rois[:, 0].astype(np.int64)
-    tasks = [
-        partial(largest, features, start, stop, images, rows, columns, out, argmax)
-        for start, stop in threads.parts(len(rois), workers)
-    ]
+    tasks: list[threads.Task] = []
+    if not planar:
+        for start, stop in threads.parts(len(rois), workers):
+            cells = Cells(np.arange(start, stop), images, rows, columns)
+            tasks.append(partial(largest, features, cells, bins, winners, 0))
+    else:
+        for image in np.unique(images):
+            chosen = np.flatnonzero(images == image)
+            cells = Cells(chosen, np.zeros_like(images), rows, columns)
+            for worker in range(min(workers, -(-channels // BLOCK))):
+                shared = (features[image], cells, bins, winners, worker, workers)
+                tasks.append(partial(largest_planar, *shared))
     threads.run(tasks, workers)
     return out, argmax
 
@@ -50,25 +73,34 @@ def roi_pool_backward(
     rois: Array,
     shape: tuple[int, int, int, int],
     workers: int = 1,
+    planar: bool = False,
 ) -> Array:
-    """The gradient by features of ``shape``: each bin's goes to the cell that won."""
-    images, height, width, channels = shape
-    d_features = np.zeros((images, height * width, channels), grad.dtype)
-    own = rois[:, 0].astype(np.int64)
+    """The gradient by features of ``shape``: each bin's goes to the cell that won.
+
+    ``grad`` and ``argmax`` are in the memory format of ``shape``.
+    """
+    d_features = np.zeros(shape, sums_dtype(grad.dtype))
+    images = rois[:, 0].astype(np.int64)
+    channels = shape[1 if planar else 3]
+    bins, winners = flat_bins(grad, planar), flat_bins(argmax, planar)
+    kernel = add_to_winners_planar if planar else add_to_winners
     tasks = [
-        partial(add_to_winners, grad, argmax, own, low, high, d_features)
-        for low, high in threads.parts(
-            channels, min(workers, -(-channels // CACHE_LINE))
-        )
+        partial(kernel, bins, winners, images, low, high, d_features)
+        for low, high in threads.parts(channels, min(workers, -(-channels // BLOCK)))
     ]
     threads.run(tasks, workers)
-    return d_features.reshape(shape)
+    return d_features
 
 
 def round_half_away(c: Array) -> Array:
     """The nearest whole numbers, halves away from zero, as C's ``round``."""
     whole = np.trunc(c)
     return np.where(np.abs(c - whole) >= 0.5, whole + np.copysign(1, c), whole)
+
+
+def at_least_one(size: Array) -> Array:
+    """Sizes below 1 stretched to 1; a NaN stays one, and so does the dtype."""
+    return np.where(size < 1, size.dtype.type(1), size)
 
 
 def cells_of_bins(
@@ -79,64 +111,17 @@ def cells_of_bins(
     ``start`` and ``end`` are the RoIs' borders in cells. "round" and "floor" are the
     two rules of the reference, quantising corners and then bins.
     """
-    k = np.arange(bins)
+    k = np.arange(bins, dtype=start.dtype)
     with np.errstate(invalid="ignore"):  # infinite corners make NaN, NaN no cells
         if rounding == "round":
             start, end = round_half_away(start), round_half_away(end) + 1
-            size = np.where(end - start < 1, 1.0, end - start)[:, None] / bins
+            size = at_least_one(end - start)[:, None] / bins
             low, high = np.floor(k * size), np.ceil((k + 1) * size)
         else:
             start, end = np.floor(start), np.floor(end)
-            size = np.floor(np.where(end - start < 1, 1.0, end - start) / bins)
-            size = np.where(size < 1, 1.0, size)[:, None]
+            size = at_least_one(np.floor(at_least_one(end - start) / bins))[:, None]
             low, high = k * size, (k + 1) * size
         cells = np.stack([start[:, None] + low, start[:, None] + high], axis=2)
     cells[np.isnan(cells).any(axis=2)] = 0
     clipped: Array = np.clip(cells, 0, length).astype(np.int64)
     return clipped
-
-
-@compiled
-def largest(
-    features: Array,
-    start: int,
-    stop: int,
-    images: Array,
-    rows: Array,
-    columns: Array,
-    out: Array,
-    argmax: Array,
-) -> None:
-    """``roi_pool`` for the RoIs start..stop."""
-    width = features.shape[2]
-    _, out_h, out_w, channels = out.shape
-    for r in range(start, stop):
-        image = features[images[r]]
-        for i in range(out_h):
-            for j in range(out_w):
-                best, winner = out[r, i, j], argmax[r, i, j]
-                best[:] = 0
-                winner[:] = EMPTY
-                for row in range(rows[r, i, 0], rows[r, i, 1]):
-                    for column in range(columns[r, j, 0], columns[r, j, 1]):
-                        cell = image[row, column]
-                        for c in range(channels):
-                            if winner[c] < 0 or cell[c] > best[c]:
-                                best[c] = cell[c]
-                                winner[c] = row * width + column
-
-
-@compiled
-def add_to_winners(
-    grad: Array, argmax: Array, images: Array, low: int, high: int, d_features: Array
-) -> None:
-    """``roi_pool_backward`` for the channels low..high, in the order of the RoIs."""
-    n, out_h, out_w, _ = grad.shape
-    for r in range(n):
-        d_image = d_features[images[r]]
-        for i in range(out_h):
-            for j in range(out_w):
-                for c in range(low, high):
-                    winner = argmax[r, i, j, c]
-                    if winner >= 0:
-                        d_image[winner, c] += grad[r, i, j, c]

@@ -1,7 +1,7 @@
 """RoIWarp, compiled: corners rounded as RoIPool's, then read as RoIAlign reads.
 
-Equal to ``reference.roi_warp``. Features are (images, height, width, channels), RoIs
-(n, 5) = (image index, x1, y1, x2, y2) in image pixels.
+Equal to ``reference.roi_warp``. Features are as in ``roi_align``, RoIs (n, 5) = (image
+index, x1, y1, x2, y2) in image pixels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from maskrcnn_scratch.cpu.compiled import Array
 from maskrcnn_scratch.cpu.roi_align import read_spans, read_spans_backward
-from maskrcnn_scratch.cpu.roi_pool import round_half_away
+from maskrcnn_scratch.cpu.roi_pool import at_least_one, round_half_away
 
 
 def roi_warp(
@@ -21,13 +21,13 @@ def roi_warp(
     sampling_ratio: int,
     mode: str,
     workers: int = 1,
+    planar: bool = False,
 ) -> Array:
-    """Each RoI as a grid of bins: (n, out_h, out_w, channels)."""
+    """Each RoI as a grid of bins: (n, out_h, out_w, channels), or as planes."""
     spans = warped_spans(rois, spatial_scale)
     levels = np.zeros(len(rois), np.int64)
-    return read_spans(
-        [features], rois, levels, spans, output_size, sampling_ratio, mode, workers
-    )
+    rest = (output_size, sampling_ratio, mode, workers, planar)
+    return read_spans([features], rois, levels, spans, *rest)
 
 
 def roi_warp_backward(
@@ -38,13 +38,14 @@ def roi_warp_backward(
     spatial_scale: float,
     sampling_ratio: int,
     workers: int = 1,
+    planar: bool = False,
 ) -> Array:
     """The gradient by features of ``shape``; given ``features``, of the maximum."""
     spans = warped_spans(rois, spatial_scale)
     levels = np.zeros(len(rois), np.int64)
     maps = None if features is None else [features]
     (d_features,) = read_spans_backward(
-        grad, maps, [shape], rois, levels, spans, sampling_ratio, workers
+        grad, maps, [shape], rois, levels, spans, sampling_ratio, workers, planar
     )
     return d_features
 
@@ -54,6 +55,6 @@ def warped_spans(rois: Array, spatial_scale: float) -> Array:
 
     Starts are index coordinates, half a cell less.
     """
-    x1, y1, x2, y2 = round_half_away(rois[:, 1:].T.astype(np.float64) * spatial_scale)
-    height, width = (np.where(size < 1, 1.0, size) for size in (y2 - y1, x2 - x1))
+    x1, y1, x2, y2 = round_half_away(rois[:, 1:].T * rois.dtype.type(spatial_scale))
+    height, width = at_least_one(y2 - y1), at_least_one(x2 - x1)
     return np.stack([y1 - 0.5, height, x1 - 0.5, width], axis=1)

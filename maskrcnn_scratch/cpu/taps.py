@@ -6,7 +6,9 @@ weighted sums over rows (``reference.roi_align.roi_align_separable``). These fun
 compute the weights of one axis once for a RoI, for all channels.
 
 A span is (start, size) in cells: the index coordinate where the RoI starts, already
-shifted by the half cell of ``aligned``, and its length.
+shifted by the half cell of ``aligned``, and its length. Everything is computed in the
+type of these two, float32 or float64, in the reference's order of operations: so in
+float32 the points fall, to the last bit, where published layers put them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import math
 import numpy as np
 
 from maskrcnn_scratch.cpu.compiled import Array, compiled
+from maskrcnn_scratch.cpu.numbers import alike
 
 Taps = tuple[Array, Array, Array]
 """(first, cell, weight): bin k reads cell[first[k]] .. cell[first[k + 1]], weighted."""
@@ -27,10 +30,11 @@ def sample_count(size: float, bins: int, sampling_ratio: int) -> float:
 
     A float, because the ceiling of a wild box may not fit into an integer.
     """
-    if sampling_ratio > 0:
-        return float(sampling_ratio)
-    bin_size = size / bins
-    return math.ceil(bin_size) * 1.0 if 0 < bin_size < np.inf else 0.0
+    samples: float = alike(sampling_ratio, size)
+    if sampling_ratio <= 0:
+        bin_size = size / alike(bins, size)
+        samples = np.ceil(bin_size) if 0 < bin_size < np.inf else alike(0, size)
+    return samples
 
 
 @compiled
@@ -38,8 +42,10 @@ def sample_point(
     start: float, size: float, bins: int, samples: float, k: int, s: float
 ) -> float:
     """Index coordinate of point s of bin k, in the reference's order of operations."""
-    bin_size = size / bins
-    return start + k * bin_size + (s + 0.5) * bin_size / samples
+    bin_size = size / alike(bins, size)
+    part = alike(s, size) + alike(0.5, size)
+    point: float = start + alike(k, size) * bin_size + part * bin_size / samples
+    return point
 
 
 @compiled
@@ -53,18 +59,19 @@ def samples_near(
     """
     if samples == 0:
         return 0.0, 0.0
-    bin_size = size / bins
-    step = bin_size / samples
-    before = start + k * bin_size + 0.5 * step
+    count = np.float64(samples)
+    bin_size = np.float64(size) / bins
+    step = bin_size / count
+    before = np.float64(start) + k * bin_size + 0.5 * step
     if not (math.isfinite(before) and math.isfinite(step)):
         return 0.0, 0.0
     if step == 0:
-        return 0.0, samples
+        return 0.0, count
     ends = (-1.0 - before) / step, (length - before) / step
     first = max(math.floor(min(ends[0], ends[1])) - 1.0, 0.0)
-    stop = min(math.ceil(max(ends[0], ends[1])) + 2.0, samples)
-    if first > samples - 1:  # all points before the map: keep one as a witness
-        return samples - 1, samples
+    stop = min(math.ceil(max(ends[0], ends[1])) + 2.0, count)
+    if first > count - 1:  # all points before the map: keep one as a witness
+        return count - 1, count
     return first, max(stop, first + 1)
 
 
@@ -85,7 +92,7 @@ def axis_taps(
         low, stop = samples_near(start, size, bins, samples, k, length)
         room += 2 * (stop - low)
     cell = np.empty(int(room), np.int64)
-    weight = np.empty(int(room), np.float64)
+    weight = np.full(int(room), start)
     n = 0
     for k in range(bins):
         low, stop = samples_near(start, size, bins, samples, k, length)
@@ -93,10 +100,12 @@ def axis_taps(
             c = sample_point(start, size, bins, samples, k, s)
             if not -1 <= c <= length:
                 continue
-            c = min(max(c, 0.0), length - 1.0)
+            c = min(max(c, alike(0, c)), alike(length - 1, c))
             left = int(c)
-            n = add_tap(cell, weight, first[k], n, left, (1 - (c - left)) / samples)
-            n = add_tap(cell, weight, first[k], n, left + 1, (c - left) / samples)
+            part = c - alike(left, c)  # towards the next cell
+            share = alike(1, c) - part
+            n = add_tap(cell, weight, first[k], n, left, share / samples)
+            n = add_tap(cell, weight, first[k], n, left + 1, part / samples)
         first[k + 1] = n
     return first, cell[:n], weight[:n]
 
@@ -166,7 +175,7 @@ def transposed(taps: Taps, slot_of: Array) -> tuple[Array, Array, Array, Array]:
         begin[k + 1] += begin[k]
     place = begin.copy()
     bins = np.empty(len(slots), np.int64)
-    weights = np.empty(len(slots), np.float64)
+    weights = np.empty(len(slots), weight.dtype)
     for k in range(len(first) - 1):
         for t in range(first[k], first[k + 1]):
             p = place[slots[t]]

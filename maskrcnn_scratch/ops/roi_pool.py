@@ -173,7 +173,9 @@ def _save_inputs(
     ctx.save_for_backward(output[1], rois)
 
 
-def _backward(ctx: Any, grad: Tensor, _: object) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: Tensor | None, _: object) -> tuple[Any, ...]:
+    if grad is None:  # nobody asked
+        return (None,) * 6
     argmax, rois = ctx.saved_tensors
     d_features = _roi_pool_backward(grad, argmax, rois, ctx.sizes, ctx.planar)
     return d_features, *[None] * 5
