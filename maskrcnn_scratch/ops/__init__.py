@@ -13,7 +13,7 @@ from maskrcnn_scratch.ops.boxes import (
     decode_boxes,
     encode_boxes,
 )
-from maskrcnn_scratch.ops.fpn_levels import fpn_levels
+from maskrcnn_scratch.ops.fpn_levels import LevelRule, fpn_levels
 from maskrcnn_scratch.ops.losses import (
     mask_loss,
     sigmoid_cross_entropy,
@@ -29,6 +29,7 @@ from maskrcnn_scratch.ops.roi_pool import roi_pool
 from maskrcnn_scratch.ops.roi_warp import roi_warp
 
 __all__ = [
+    "LevelRule",
     "batched_nms",
     "box_area",
     "box_iou",
