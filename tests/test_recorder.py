@@ -78,6 +78,86 @@ def test_good_kernels_raise_no_alarm(good: Good) -> None:
     assert set(recording.unwritten.values()) <= {0}
 
 
+BY_NAME = """
+import math as m
+from math import floor
+
+import numba
+import numba.cuda as whole
+import numpy as np
+from numba import cuda as gpu
+from numba import int32, types
+from numba.cuda import (
+    activemask, atomic, blockIdx, grid, laneid, libdevice, popc, shared, syncthreads,
+    threadIdx,
+)
+from numba.cuda.libdevice import fast_expf
+from numpy import float32
+
+from maskrcnn_scratch.learning import recorder
+
+add = atomic.add
+
+
+@numba.njit
+def on_the_cpu_too(x):
+    return x + float32(1)
+
+
+@numba.cuda.jit
+def kernel(a, out):
+    tile = shared.array(4, types.float32)
+    i = grid(1)
+    tile[threadIdx.x] = on_the_cpu_too(a[i])
+    syncthreads()
+    out[i] = tile[3 - threadIdx.x] + libdevice.rsqrtf(float32(4)) + fast_expf(0)
+    out[i] += m.floor(float32(1.5)) + floor(float32(0.5)) + 10 * blockIdx.x
+    add(out, i, popc(int32(7)))
+    if gpu.laneid == 3:
+        atomic.max(out, i, whole.blockDim.x * numba.float32(1000))
+
+
+@gpu.jit
+def no_stand_in(a):
+    a[0] = activemask()
+
+
+@gpu.jit
+def no_value(a):
+    a[0] = laneid
+
+
+a, out = np.arange(8, dtype=np.float32), np.zeros(8, np.float32)
+recorder.check(kernel, 2, 4, a, out)
+assert out.tolist() == [9.5, 8.5, 7.5, 4000, 23.5, 22.5, 21.5, 4000], out
+for refused, name in ((no_stand_in, "activemask"), (no_value, "laneid")):
+    try:
+        recorder.record(refused, 1, 1, a)
+    except recorder.NotRecordable as error:
+        assert name in str(error), error
+    else:
+        raise AssertionError(refused)
+"""
+
+
+def run_script(script: str, simulator: str) -> str:
+    """What a script prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": simulator},
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_members_of_numba_imported_by_name() -> None:
+    """The simulator has no such members, so no kernel there can."""
+    run_script(BY_NAME, simulator="0")
+
+
 SCRIPT = """
 import json, sys
 from broken_kernels import BROKEN
@@ -96,17 +176,7 @@ print(json.dumps([type(BROKEN[0].kernel).__name__, told]))
 
 def test_a_plain_process_and_the_simulator_tell_the_same() -> None:
     """Without a GPU and without the simulator, a kernel is another kind of object."""
-    told = []
-    for simulator in "01":
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            env={**os.environ, "NUMBA_ENABLE_CUDASIM": simulator},
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        told.append(json.loads(done.stdout))
+    told = [json.loads(run_script(SCRIPT, simulator)) for simulator in "01"]
     assert [kind for kind, _ in told] == ["CUDADispatcher", "FakeCUDAKernel"]
     assert told[0][1] == told[1][1]
     assert len(told[0][1]) == len(BROKEN) + len(GOOD)

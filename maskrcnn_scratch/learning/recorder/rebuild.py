@@ -96,10 +96,7 @@ class Rebuilder:
         member = self.members.get(id(value))
         if member is not None:
             self.names.add(member[-1])
-            found = self.cuda
-            for name in member:
-                found = getattr(found, name)
-            return found
+            return self.cuda.member(member)
         if isinstance(value, CONSTANTS) or is_numba_type(value):
             return value
         if isinstance(value, (tuple, list)):
@@ -107,7 +104,10 @@ class Rebuilder:
         if isinstance(value, np.ndarray):
             return self.constant(where.split()[-1], value)
         under = getattr(value, "py_func", None) or getattr(value, "fn", value)
-        if isinstance(under, FunctionType):
+        source = str(getattr(under, "__module__", ""))
+        if source == "numba.cuda.libdevice":
+            return getattr(self.cuda.libdevice, under.__name__)
+        if isinstance(under, FunctionType) and not source.startswith("numba."):
             return self.function(under)
         name = str(getattr(value, "__name__", ""))
         if getattr(math, name, None) is value:
@@ -126,7 +126,7 @@ class Rebuilder:
         if module is np:
             return np
         if id(module) in self.members:
-            return getattr(self.cuda, self.members[id(module)][-1])
+            return self.cuda.member(self.members[id(module)])
         return ModuleStandIn(self, module)
 
 

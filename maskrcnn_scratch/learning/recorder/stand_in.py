@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,20 @@ class Cuda(Namespace):
             setattr(self, name, load)
         for name in ("stcg", "stcs", "stwb", "stwt"):
             setattr(self, name, store)
+
+    def member(self, path: tuple[str, ...]) -> Any:
+        """What stands in for a member that a module imported by its name.
+
+        The indices of a thread differ from one to the next, so their values cannot.
+        """
+        if path in (("threadIdx",), ("blockIdx",)):
+            return Index(self._launch, path[0])
+        if path == ("laneid",):
+            raise NotRecordable("laneid is imported by name: use cuda.laneid")
+        found: Any = self
+        for name in path:
+            found = getattr(found, name)
+        return found
 
     @property
     def threadIdx(self) -> Dim3:
@@ -195,6 +208,16 @@ class Cuda(Namespace):
         return np.cbrt(x)
 
 
+class Index:
+    """Stands in for threadIdx or blockIdx, whichever thread runs."""
+
+    def __init__(self, launch: Launch, name: str) -> None:
+        self._launch, self._name = launch, name
+
+    def __getattr__(self, axis: str) -> Any:
+        return getattr(getattr(self._launch.current, self._name), axis)
+
+
 def bits(x: Any) -> tuple[int, int]:
     """An integer's bits without sign, and how many it has: 64 unless its type says."""
     width = 32 if isinstance(x, (np.int32, np.uint32, np.int16, np.uint16)) else 64
@@ -209,6 +232,3 @@ def load(array: RecordingArray, index: Any) -> Any:
 def store(array: RecordingArray, index: Any, value: Any) -> None:
     """A write with a hint to the cache."""
     array.write(index, value, array.launch.site(sys._getframe(1)))
-
-
-Member = Callable[..., Any]
