@@ -665,10 +665,11 @@ def test_two_names_of_one_memory_race() -> None:
 
 @given(st.data())
 def test_an_index_is_told_as_the_array_s(data: st.DataObject) -> None:
-    """Through views, strides and transposition."""
+    """Through views, strides, transposition and turning round."""
     shape = tuple(data.draw(st.lists(st.integers(2, 4), min_size=3, max_size=3)))
     index = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
     turned = data.draw(st.booleans())
+    steps = [slice(None, None, data.draw(st.sampled_from([1, -1, 2]))) for _ in shape]
 
     @cuda.jit
     def one(a, k):  # type: ignore[no-untyped-def]
@@ -682,12 +683,29 @@ def test_an_index_is_told_as_the_array_s(data: st.DataObject) -> None:
         else:
             a[i:, j, m][0] = 1
 
-    a = np.zeros(shape, np.float32)
+    whole = tuple(n * abs(step.step) for n, step in zip(shape, steps, strict=True))
+    a = np.zeros(whole, np.float32)
     if turned:
-        a = np.zeros(shape[::-1], np.float32).T
+        a = np.zeros(whole[::-1], np.float32).T
+    a = a[tuple(steps)]
     recording = recorder.record(one, 1, 1, a, data.draw(st.integers(0, 3)))
     assert [access.index for access in recording.accesses()] == [index]
     assert np.argwhere(a).tolist() == [list(index)]
+
+
+def test_arrays_without_axes_and_without_elements() -> None:
+    @cuda.jit
+    def move(a, b):  # type: ignore[no-untyped-def]
+        if cuda.grid(1) < b.size:
+            b[()] = a[()] + 1
+            cuda.atomic.add(b, (), 1)
+
+    a, b = np.array(2, np.int32), np.array(0, np.int32)
+    recording = recorder.check(move, 1, 2, a, b)
+    assert b == 4
+    assert [access.index for access in recording.accesses()] == [()] * 3
+    empty = np.zeros((0, 3), np.int32)
+    assert recorder.check(move, 1, 2, empty, recorder.uninitialised(empty)).faults == []
 
 
 def test_a_slice_takes_one_value_or_an_array() -> None:

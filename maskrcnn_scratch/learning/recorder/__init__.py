@@ -8,8 +8,24 @@
 
 The threads of a launch run one at a time on arrays that carry values and log each read
 and write by thread, block and phase (the barriers passed). What a GPU would leave to
-chance, and numba's simulator hides, is told by name: races, lost updates, indices out
-of range, divergent barriers, reads of memory that nobody wrote.
+chance, and numba's simulator hides, is told by name, whatever the order of threads:
+
+- "unsynchronised read", "write race": threads of a block touch a cell in one phase, or
+  threads of different blocks at any time, and one of them writes it
+- "same-value write": the same, but all write one value (``check`` may allow it)
+- "lost update": threads read a cell and write it back, without an atomic
+- "mixed access": atomics of some threads, plain reads or writes of others
+- "out of range", "negative index", "write to read-only"
+- "uninitialised read": of shared, local, or ``uninitialised`` memory
+- "divergent barrier", "divergent warp": not all threads, or lanes of a mask, come
+- "endless loop", "error" (what Python raises and a GPU does not)
+- "order dependence": another order of threads gives another result
+
+Nothing orders blocks here, not even a fence and a counter, with which a GPU's last
+block may know that it is the last. Lanes are ordered by syncwarp, not by shuffles and
+votes. Two things are computed otherwise than on a GPU: ``0.5 * x`` stays float32 for a
+float32 x, and a product of int32(...) and its like stays in 32 bits. (numba takes a
+negative index from the end, as Python does, C++ does not: either way it is a fault.)
 
 Works without a GPU, in a plain process and in numba's simulator.
 """

@@ -24,13 +24,15 @@ class Member:
 
     def index(self, address: int) -> tuple[int, ...] | None:
         """Which element stands at an address, if any does."""
-        left, index = address - self.address, [0] * len(self.shape)
-        axes = sorted(range(len(self.shape)), key=lambda axis: -self.strides[axis])
-        for axis in axes:
-            stride = self.strides[axis]
-            if stride > 0 and self.shape[axis] > 1:
-                index[axis], left = divmod(left, stride)
-        inside = all(0 <= i < n for i, n in zip(index, self.shape, strict=True))
+        axes = list(zip(self.shape, self.strides, strict=True))
+        lowest = self.address + sum((n - 1) * s for n, s in axes if s < 0)
+        left, index = address - lowest, [0] * len(axes)
+        for axis in sorted(range(len(axes)), key=lambda axis: -abs(axes[axis][1])):
+            n, stride = axes[axis]
+            if stride and n > 1:
+                steps, left = divmod(left, abs(stride))
+                index[axis] = steps if stride > 0 else n - 1 - steps
+        inside = all(0 <= i < n for i, (n, _) in zip(index, axes, strict=True))
         return tuple(index) if inside and 0 <= left < self.bytes else None
 
 
