@@ -112,7 +112,7 @@ def device_seconds(work: Work, calls: int) -> float:
     The device is held up until every call is enqueued, then runs them back to back.
     """
     start, stop = event(), event()
-    held = 2 * launch_seconds(work, calls) * calls  # twice, to be sure
+    held = min(2 * launch_seconds(work, calls) * calls, LONGEST_HOLD)  # with a margin
     torch.cuda._sleep(int(held * CYCLES_A_SECOND))  # type: ignore[no-untyped-call]
     start.record()
     for _ in range(calls):
@@ -122,6 +122,7 @@ def device_seconds(work: Work, calls: int) -> float:
     return float(start.elapsed_time(stop)) / 1e3 / calls
 
 
+LONGEST_HOLD = 0.5  # seconds: a work that waits for the device would hold it for ever
 CYCLES_A_SECOND = 2e9  # of a GPU, about: it only has to be held up for long enough
 
 

@@ -1,24 +1,24 @@
-"""Cases of the whole model: a training step, and the evaluation of one image.
-
-Both sides have the same random weights, set up for the work of a trained model: the
-logits are large, so there are as many detections as are allowed; and an RoI counts as
-positive from a low IoU on, so a quarter of the samples is.
-"""
+"""Cases of the whole model: a training step, and the evaluation of one image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from maskrcnn_scratch.benchmarks import inputs
-from maskrcnn_scratch.benchmarks.boxes import ellipses
 from maskrcnn_scratch.benchmarks.cases import Case, Pair, Sizes, Work
+from maskrcnn_scratch.benchmarks.layers import layers_alone
+from maskrcnn_scratch.benchmarks.model_inputs import (
+    in_layout,
+    picture,
+    random_model,
+    random_target,
+)
 from maskrcnn_scratch.benchmarks.roi_layers import LAYOUTS
 from maskrcnn_scratch.benchmarks.torchvision_model import (
     CONVENTIONS,
@@ -26,83 +26,52 @@ from maskrcnn_scratch.benchmarks.torchvision_model import (
 )
 from maskrcnn_scratch.inference import Predictor
 from maskrcnn_scratch.inference.settings import PredictSettings
-from maskrcnn_scratch.models import MaskRCNN
 from maskrcnn_scratch.models.fold import fold_batch_norm
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d
-from maskrcnn_scratch.structures import Detections, Target
+from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.training.config import TrainConfig
 from maskrcnn_scratch.training.loop import make_optimizer
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
 def model_cases(sizes: Sizes) -> list[Case]:
     """Training and evaluation, in float32 and under bfloat16 autocast."""
     return [
-        case
-        for name, train_target, evaluation_target in (
-            ("float32", 1.2, 1.4),
-            ("bf16", 1.6, 1.6),
-        )
-        for case in (
-            training_case(sizes, name, train_target),
-            evaluation_case(sizes, name, evaluation_target),
-        )
+        *precision_cases(sizes, "float32", 1.2, 1.4),
+        *precision_cases(sizes, "bf16", 1.6, 1.6),
     ]
 
 
-def training_case(sizes: Sizes, precision: str, target: float) -> Case:
-    """A step of training."""
+def precision_cases(
+    sizes: Sizes, precision: str, train_target: float, evaluation_target: float
+) -> list[Case]:
+    """A training step, an evaluation, and the layers of the latter."""
     height, width = sizes.train_image
-    return Case(
+    is_bf16 = precision == "bf16"
+    mask_rois = int(CONVENTIONS.roi_samples * CONVENTIONS.roi_positive_fraction)
+    train = Case(
         name=f"training step, {precision}",
-        shapes=f"ResNet-50-FPN, {sizes.train_images} images {height}x{width},"
-        f" {sizes.objects} objects each",
-        prepare=partial(training, sizes, precision == "bf16"),
-        cpu_target=target,
+        shapes=f"{sizes.train_images} images {height}x{width}, {sizes.objects} objects"
+        f" each, at most {mask_rois * sizes.train_images} mask RoIs",
+        prepare=partial(training, sizes, is_bf16),
+        cpu_target=train_target,
         gpu_target=1.3,
     )
-
-
-def evaluation_case(sizes: Sizes, precision: str, target: float) -> Case:
-    """One image."""
     height, width = sizes.image
-    is_exact = precision == "float32"
-    return Case(
+    evaluate = Case(
         name=f"evaluation, {precision}",
-        shapes=f"ResNet-50-FPN, an image {height}x{width}, masks as booleans",
-        prepare=partial(evaluation, sizes, not is_exact),
-        limits={"boxes, px": 1e-3, "masks": 1e-3} if is_exact else {},
-        cpu_target=target,
+        shapes=f"an image {height}x{width}, masks as booleans",
+        prepare=partial(evaluation, sizes, is_bf16),
+        limits={} if is_bf16 else {"boxes, px": 1e-3, "masks": 1e-3},
+        cpu_target=evaluation_target,
     )
-
-
-def random_model(sizes: Sizes) -> MaskRCNN:
-    """Random weights that find ``sizes.masks`` objects."""
-    torch.manual_seed(0)
-    model = MaskRCNN(
-        replace(CONVENTIONS, max_detections=sizes.masks, roi_positive_iou=0.3)
+    layers = Case(
+        name=f"evaluation, {precision}, layers alone",
+        shapes="its convolutions and fully connected layers but the mask predictor's",
+        prepare=partial(evaluation_layers, sizes, is_bf16),
     )
-    with torch.no_grad():
-        for name, module in model.named_modules():
-            if isinstance(module, FrozenBatchNorm2d):
-                # Branches that add little keep the numbers from doubling a block.
-                module.weight.uniform_(0.5, 1.0).mul_(0.3 if "bn3" in name else 1.0)
-                module.bias.normal_(std=0.1)
-                module.running_mean.normal_(std=0.1)
-                module.running_var.uniform_(0.5, 1.5)
-        model.box_head.class_logits.weight.mul_(30)
-        model.mask_head.mask_logits.weight.mul_(400)
-    return model
+    return [train, evaluate, layers]
 
 
-def picture(size: tuple[int, int], seed: int) -> Tensor:
-    """Soft random spots, RGB in 0..1."""
-    coarse = torch.rand(1, 3, 24, 24, generator=inputs.generator(seed))
-    return torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[0]
-
-
-def precision(device: torch.device, bf16: bool) -> torch.autocast:
+def autocast_of(device: torch.device, bf16: bool) -> torch.autocast:
     """float32, or bfloat16 where autocast has it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
@@ -128,7 +97,7 @@ def training(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
                 torchvision_model(model, min(sizes.train_image)).to(device),
                 name,
                 lambda other: other(images, labelled),
-                precision(device, bf16),
+                autocast_of(device, bf16),
             )
             for name in LAYOUTS
         }
@@ -138,7 +107,7 @@ def training(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
             model,
             "channels-last",
             lambda own: own(images, targets),
-            precision(device, bf16),
+            autocast_of(device, bf16),
         ),
         theirs=theirs,
         difference=lambda a, b: {"loss (other samples)": abs(float(a / b) - 1)},
@@ -166,53 +135,54 @@ def step(
     return work
 
 
-def in_layout(model: Model, layout: str) -> Model:
-    """The model itself, its weights in that memory format."""
-    model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
-    return model
+@dataclass(frozen=True)
+class Scene:
+    """One image, and both models to show it to."""
+
+    image: Tensor
+    predictor: Predictor
+    other: Callable[[str], nn.Module]
+    """torchvision's model with the same weights, in that memory format."""
+    autocast: torch.autocast
+
+    def ours(self) -> Detections:
+        """From the image to boxes, scores, labels and masks as booleans."""
+        with self.autocast:
+            return self.predictor(self.image)
 
 
-def random_target(sizes: Sizes, seed: int) -> Target:
-    """Ellipses of all classes."""
-    boxes = inputs.spread_boxes(sizes.objects, sizes.train_image, seed)
-    labels = torch.arange(sizes.objects) % CONVENTIONS.num_classes + 1
-    return Target(
-        image_id=seed,
-        boxes=boxes,
-        labels=labels,
-        masks=ellipses(boxes, sizes.train_image),
-        crowd=torch.zeros(sizes.objects, dtype=torch.bool),
-    )
-
-
-def evaluation(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
-    """From the image to boxes, scores, labels and masks as booleans."""
-    image = picture(sizes.image, 0).to(device)
+def evaluation_scene(sizes: Sizes, bf16: bool, device: torch.device) -> Scene:
+    """Ours as a run's model is loaded: batch norm folded, channels-last."""
     model = random_model(sizes).to(device).eval()
     names = [str(label) for label in range(1, model.config.num_classes + 1)]
     settings = PredictSettings(min_size=min(sizes.image), max_size=max(sizes.image))
     folded = in_layout(deepcopy(model), "channels-last")
     fold_batch_norm(folded)
-    predictor = Predictor(folded, names, settings)
-    others = partial(torchvision_model, model, min(sizes.image))
 
-    def ours() -> Detections:
-        with precision(device, bf16):
-            return predictor(image)
+    def other(layout: str) -> nn.Module:
+        theirs = torchvision_model(model, min(sizes.image)).eval()
+        return in_layout(theirs.to(device), layout)
+
+    return Scene(
+        picture(sizes.image, 0).to(device),
+        Predictor(folded, names, settings),
+        other,
+        autocast_of(device, bf16),
+    )
+
+
+def evaluation(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
+    """The whole way; under bfloat16 detections differ, so they are only counted."""
+    scene = evaluation_scene(sizes, bf16, device)
 
     def theirs() -> dict[str, Work]:
         return {
-            name: partial(
-                detect,
-                in_layout(others().eval().to(device), name),
-                image,
-                precision(device, bf16),
-            )
-            for name in LAYOUTS
+            layout: partial(detect, scene.other(layout), scene.image, scene.autocast)
+            for layout in LAYOUTS
         }
 
     def difference(found: Detections, other: dict[str, Tensor]) -> dict[str, float]:
-        coarse = undone(others().eval().to(device), image)
+        coarse = unpasted(scene.other("NCHW"), scene.image)
         return {
             "boxes, px": largest(found.boxes, other["boxes"]),
             "masks": largest(found.mask_probabilities, coarse),
@@ -221,7 +191,23 @@ def evaluation(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
     def counts(found: Detections, other: dict[str, Tensor]) -> dict[str, float]:
         return {"detections": abs(len(found) - len(other["boxes"]))}
 
-    return Pair(ours=ours, theirs=theirs, difference=counts if bf16 else difference)
+    return Pair(scene.ours, theirs, counts if bf16 else difference)
+
+
+def evaluation_layers(sizes: Sizes, bf16: bool, device: torch.device) -> Pair:
+    """The layers that torch computes for both."""
+    scene = evaluation_scene(sizes, bf16, device)
+
+    def theirs() -> dict[str, Work]:
+        works = {}
+        for layout in LAYOUTS:
+            model = scene.other(layout)
+            run = partial(detect, model, scene.image, scene.autocast)
+            works[layout] = layers_alone(model, run, scene.autocast)
+        return works
+
+    ours = layers_alone(scene.predictor.model, scene.ours, scene.autocast)
+    return Pair(ours, theirs, lambda a, b: {"calls": abs(a - b)})
 
 
 @torch.no_grad()
@@ -234,7 +220,7 @@ def detect(model: Any, image: Tensor, autocast: torch.autocast) -> dict[str, Ten
 
 
 @torch.no_grad()
-def undone(model: Any, image: Tensor) -> Tensor:
+def unpasted(model: Any, image: Tensor) -> Tensor:
     """The 28 x 28 probabilities that torchvision pastes into the image."""
     images, _ = model.transform([image])
     features = model.backbone(images.tensors)
