@@ -5,7 +5,8 @@
 Calls every example of ``cuda_examples`` with launches that compile instead of running:
 what the simulator never sees, types above all, is checked so. Prints JSON: for each
 kernel and compute capability the number of argument types it was compiled for, and the
-errors. Where ``ptxas`` is at hand it assembles each, and the most registers a thread
+errors, and how often float64 is multiplied and added in one instruction, with one
+rounding. Where ``ptxas`` is at hand it assembles each, and the most registers a thread
 and bytes spilled are told.
 """
 
@@ -99,7 +100,7 @@ def resources(ptxas: str, ptx: str, capability: str) -> dict[str, int]:
 def main(capabilities: tuple[str, ...]) -> dict[str, Any]:
     """Compile all; what came out and what failed."""
     dispatcher.get_current_device = Device
-    report: dict[str, Any] = {"kernels": {}, "errors": [], "resources": {}}
+    report: dict[str, Any] = {"kernels": {}, "errors": [], "resources": {}, "fused": {}}
     report["not launched"] = sorted(every_kernel())
     ptxas = find_nvidia_binary_utility("ptxas")
     for (name, types), kernel in launches().items():
@@ -111,6 +112,8 @@ def main(capabilities: tuple[str, ...]) -> dict[str, Any]:
             except Exception as error:
                 report["errors"].append(f"{name}{types} for {capability}: {error}")
                 continue
+            fused = report["fused"].get(name, 0) + ptx.count("fma.rn.f64")
+            report["fused"][name] = fused
             counts = report["kernels"].setdefault(name, {})
             counts[capability] = counts.get(capability, 0) + 1
             if ptxas:

@@ -7,6 +7,8 @@ Deliberate faults, and the test that caught each:
 
 - a kernel that assigns a float to an integer index -> test_kernels_compile
 - a kernel that no example launches -> test_examples_launch_every_kernel
+- the product of two sides added without ``abs`` ->
+  test_overlaps_are_rounded_as_in_the_reference
 """
 
 from __future__ import annotations
@@ -60,3 +62,12 @@ def test_kernels_compile(capability: str) -> None:
 @pytest.mark.slow
 def test_examples_launch_every_kernel() -> None:
     assert report("90")["not launched"] == []
+
+
+@pytest.mark.slow
+def test_overlaps_are_rounded_as_in_the_reference() -> None:
+    """Where IoUs are compared, no product is added before it is rounded."""
+    modules = ("nms.", "nms_naive.", "matching.", "boxes.iou")
+    fused = {k: n for k, n in report("90")["fused"].items() if k.startswith(modules)}
+    assert len(fused) >= 7
+    assert set(fused.values()) == {0}, fused

@@ -58,7 +58,8 @@ def segmented_nms(
     and their number () int64, on the device.
 
     ``longest`` is a bound on the size of a segment, where the caller knows one: the
-    bits take n * longest / 8 bytes. (Of a longer segment the last boxes are lost.)
+    bits take n * longest / 8 bytes, or n^2 / 8 without it. (Of a longer segment the
+    last boxes are lost.) ``nms_order.longest_segment`` finds one.
     ``max_keep`` keeps the best so many survivors of each segment and stops there.
     """
     falling, second, stops = sorted_by_segment(scores, segments)
@@ -128,40 +129,31 @@ def mask_kernel(boxes: Any, stops: Any, iou_threshold: Any, masks: Any) -> None:
 
 @kernel
 def scan_kernel(masks: Any, stops: Any, max_keep: Any, survives: Any) -> None:
-    """Who survives, given who would drop whom. ``survives`` holds zeros.
+    """Who survives, given who would drop whom: 64 boxes a step. ``survives`` holds 0.
 
-    Block t scans the segments that begin in tile t, one after the other.
-    """
-    tile = cuda.blockIdx.x
-    n = stops.shape[0]
-    segment = tile * TILE if tile == 0 else stops[tile * TILE - 1]
-    while segment < min(tile * TILE + TILE, n):
-        scan_segment(masks, segment, stops[segment], max_keep, survives)
-        segment = stops[segment]
+    Block t scans the segments that begin in tile t. All but the last end there, so the
+    first step decides them together; the further ones are about the last alone.
 
-
-@device
-def scan_segment(
-    masks: Any, first: Any, stop: Any, max_keep: Any, survives: Any
-) -> None:
-    """One segment, boxes [first, stop), by all threads of the block: 64 boxes a step.
-
-    What the survivors of earlier tiles drop is fetched when its turn comes, not
-    spread when they are found: words of tiles behind an early stop are never read.
+    What the survivors of earlier tiles drop is fetched when its turn comes, not spread
+    when they are found: words of tiles behind an early stop are never read.
     """
     dropped = cuda.shared.array(1, np.uint64)
     alive = cuda.shared.array(1, np.uint64)
     diagonal = cuda.shared.array(TILE, np.uint64)
     j, slot = cuda.threadIdx.x % TILE, cuda.threadIdx.x // TILE
-    slots = cuda.blockDim.x // TILE
+    begin, n = cuda.blockIdx.x, stops.shape[0]
+    first = begin * TILE if begin == 0 else stops[begin * TILE - 1]
+    border = min(begin * TILE + TILE, n)
+    if first >= border:
+        return
+    stop = stops[border - 1]
+    last = start_of_segment(stops, border - 1, first) - begin * TILE
+    kept = 0
     if cuda.threadIdx.x == 0:
         dropped[0] = ZERO
     cuda.syncthreads()
-    kept = 0
-    begin = first // TILE
-    end = min((stop - 1) // TILE + 1, begin + masks.shape[1])
-    for tile in range(begin, end):
-        for earlier in range(begin + slot, tile, slots):
+    for tile in range(begin, min((stop - 1) // TILE + 1, begin + masks.shape[1])):
+        for earlier in range(begin + slot, tile, cuda.blockDim.x // TILE):
             row = earlier * TILE + j
             if row >= first and survives[row]:
                 word = masks[earlier, tile - earlier, j]
@@ -170,21 +162,31 @@ def scan_segment(
         if slot == 0:
             diagonal[j] = masks[tile, 0, j]
         cuda.syncthreads()
-        low = max(first - tile * TILE, 0)
-        high = min(stop - tile * TILE, TILE)
+        low, high = max(first - tile * TILE, 0), min(stop - tile * TILE, TILE)
         if cuda.threadIdx.x == 0:
             alive[0] = chain(bits(low, high) & ~dropped[0], diagonal, low, high)
             dropped[0] = ZERO
         cuda.syncthreads()
         found = alive[0]
         if slot == 0 and found & bits(j, j + 1):
-            rank = kept + count(found & bits(0, j))
-            if rank < max_keep:
-                survives[tile * TILE + j] = 1
-        kept += count(found)
+            row, own = tile * TILE + j, last
+            if j < last:
+                own = start_of_segment(stops, row, first) - tile * TILE
+            if kept + count(found & bits(own, j)) < max_keep:
+                survives[row] = 1
+        kept += count(found & bits(last, high))
         if kept >= max_keep:
             break
+        last = 0
         cuda.syncthreads()
+
+
+@device
+def start_of_segment(stops: Any, row: Any, first: Any) -> Any:
+    """Where the segment of ``row`` starts, but not before ``first``."""
+    while row > first and stops[row - 1] == stops[row]:
+        row -= 1
+    return row
 
 
 @device

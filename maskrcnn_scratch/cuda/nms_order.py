@@ -32,6 +32,15 @@ def sorted_by_segment(
     return falling, second, torch.searchsorted(ordered, ordered, right=True)
 
 
+def longest_segment(segments: Tensor) -> Tensor:
+    """The size () of the largest segment, for a caller that can wait to know it."""
+    if len(segments) == 0:
+        return segments.new_zeros((), dtype=torch.int64)
+    ordered = torch.sort(segments).values
+    ends = torch.searchsorted(ordered, ordered, right=True)
+    return (ends - torch.searchsorted(ordered, ordered)).max()
+
+
 def kept_in_order(
     survives: Tensor, falling: Tensor, second: Tensor | None
 ) -> tuple[Tensor, Tensor]:
