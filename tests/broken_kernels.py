@@ -241,6 +241,33 @@ def shuffle_for_a_fence(a, out):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
+def syncwarp_for_a_barrier(a, out):  # type: ignore[no-untyped-def]
+    """syncwarp orders the lanes of one warp, and here two warps meet."""
+    tile = cuda.shared.array(THREADS, float32)
+    i = cuda.threadIdx.x
+    tile[i] = a[i]
+    cuda.syncwarp()
+    out[i] = tile[THREADS - 1 - i]  # wrong
+
+
+@cuda.jit
+def syncwarp_of_others(a, out):  # type: ignore[no-untyped-def]
+    """Each half of the warp waits for itself, and reads what the other wrote."""
+    tile = cuda.shared.array(32, float32)
+    i = cuda.threadIdx.x
+    tile[i] = a[i]
+    cuda.syncwarp(0xFFFF if i < 16 else 0xFFFF0000)
+    out[i] = tile[31 - i]  # wrong
+
+
+@cuda.jit
+def mask_without_itself(a, out):  # type: ignore[no-untyped-def]
+    """The upper lanes wait under a mask that does not name them."""
+    i = cuda.threadIdx.x
+    out[i] = cuda.ballot_sync(0xFFFF, a[i] > 0)  # wrong
+
+
+@cuda.jit
 def endless(a):  # type: ignore[no-untyped-def]
     """Nobody will ever write that flag."""
     while a[cuda.grid(1)] == 0:  # wrong
@@ -392,6 +419,18 @@ BROKEN = [
     Broken(
         *(shuffle_for_a_fence, 1, 32, lambda: (ramp(32), zeros(32))),
         *({"unsynchronised read"}, "tile"),
+    ),
+    Broken(
+        *(syncwarp_for_a_barrier, 1, THREADS, lambda: (ramp(THREADS), zeros(THREADS))),
+        *({"unsynchronised read"}, "tile"),
+    ),
+    Broken(
+        *(syncwarp_of_others, 1, 32, lambda: (ramp(32), zeros(32))),
+        *({"unsynchronised read"}, "tile"),
+    ),
+    Broken(
+        *(mask_without_itself, 1, 32, lambda: (ramp(32), zeros(32))),
+        {"divergent warp"},
     ),
     Broken(*(endless, 1, 2, lambda: (zeros(2),), {"endless loop"})),
     Broken(*(float_index, 1, 2, lambda: (ramp(2), zeros(2)), {"error"})),

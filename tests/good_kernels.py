@@ -152,6 +152,20 @@ def warp_reverse(a, out):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
+def warp_relay(a, out):  # type: ignore[no-untyped-def]
+    """Pairs of lanes wait for each other in turn, so lane 3 sees what lane 0 wrote."""
+    cell = cuda.shared.array(1, float32)
+    i = cuda.threadIdx.x
+    if i == 0:
+        cell[0] = a[0]
+    for k in range(3):
+        if i in (k, k + 1):
+            cuda.syncwarp(3 << k)
+    if i == 3:
+        out[0] = cell[0]
+
+
+@cuda.jit
 def compact(a, out, count):  # type: ignore[no-untyped-def]
     """A warp's positive numbers in order: a vote, then a place for each."""
     i = cuda.threadIdx.x
@@ -250,6 +264,10 @@ GOOD = [
     Good(
         *(warp_reverse, 1, THREADS, lambda: (numbers(3, 64), zeros(3, 64))),
         lambda a, _: a.reshape(3, 2, 32)[:, :, ::-1].reshape(3, 64),
+    ),
+    Good(
+        *(warp_relay, 1, 4, lambda: (numbers(1), zeros(1))),
+        lambda a, _: a,
     ),
     Good(
         *(compact, 1, 32),
