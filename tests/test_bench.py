@@ -88,7 +88,7 @@ def test_works_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     times = measure.paired_seconds(works, timer)
     assert times == {name: [1.0] * 3 for name in "abc"}
-    assert "".join(log) == "aaabbbccc" + "abc" + "cba" + "abc"
+    assert "".join(log) == "aabbcc" + "abc" + "cba" + "abc"
 
 
 def test_a_short_work_is_called_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +102,14 @@ def test_a_short_work_is_called_often(monkeypatch: pytest.MonkeyPatch) -> None:
     measure.paired_seconds({"a": lambda: None}, timer)
     assert asked[0] == 1
     assert set(asked[1:]) == {8}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(1.23456, "1235"), (0.1, "100"), (0.0999, "99.9"), (0.00012345, "0.123")],
+)
+def test_times_are_shown_with_three_figures(seconds: float, shown: str) -> None:
+    assert report.milliseconds(seconds) == shown
 
 
 def test_the_clock_gives_seconds_a_call() -> None:

@@ -21,7 +21,7 @@ Timer = Callable[[Work, int], float]
 LEAST_ROUNDS, MOST_ROUNDS = 5, 25
 BUDGET = 6.0  # seconds for a case, once it has its least rounds
 LEAST_SAMPLE = 0.01  # seconds: shorter works are called several times a sample
-WARM_UP = 2  # calls: compilation, caches, first allocations
+WARM_UP = 1  # calls, and one that is timed to choose how many make a sample
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ def line(cells: list[str]) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """With three figures that count."""
-    return f"{seconds * 1e3:#.3g}".rstrip(".")
+    """With three figures that count, or more where there are thousands."""
+    value = seconds * 1e3
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def times(ratio: Spread) -> str:

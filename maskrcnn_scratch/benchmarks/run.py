@@ -60,8 +60,7 @@ class Row:
         if self.target and self.ratio and self.ratio.median < self.target:
             found.append("speed")
         if self.theirs and self.ours.peak_bytes and self.theirs.peak_bytes is not None:
-            slack = NOISE_BYTES
-            if self.ours.peak_bytes > self.theirs.peak_bytes + slack:
+            if self.ours.peak_bytes > self.theirs.peak_bytes + NOISE_BYTES:
                 found.append("memory")
         for name, value in self.differences.items():
             if not value <= self.limits.get(name, float("inf")):
@@ -72,7 +71,7 @@ class Row:
         return found
 
 
-NOISE_BYTES = 1 << 20  # pages of the interpreter and of stacks come and go
+NOISE_BYTES = 2 << 20  # pages of the interpreter and of stacks come and go
 
 
 def run_cases(
