@@ -289,6 +289,18 @@ expected [6, 6, 3, 3]
     assert [found.name for found in tmp_path.iterdir()] == ["model.pkl"]
 
 
+def test_tensors_that_share_their_numbers(tmp_path: Path) -> None:
+    """As tied or sliced parameters do; in our file each has its own."""
+    state = as_tensors(small_detectron2())
+    shared = "backbone.bottom_up.res2.{}.conv2.weight"
+    state[shared.format(1)] = state[shared.format(0)]
+    torch.save(state, tmp_path / "model.pth")
+    convert(tmp_path / "model.pth", "detectron2", tmp_path / "ours.safetensors")
+    tensors = read_model_file(tmp_path / "ours.safetensors").tensors
+    first, second = (tensors[f"backbone.layer1.{n}.conv2.weight"] for n in (0, 1))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
 def test_too_few_axes_are_a_wrong_shape(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

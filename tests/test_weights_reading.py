@@ -292,6 +292,15 @@ def test_h5_by_layer(tmp_path: Path) -> None:
     }
 
 
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="pip install 'maskrcnn-scratch[h5]'")
+    with h5py.File(tmp_path / "twice.h5", "w") as file:
+        file["a/conv1/kernel:0"] = np.ones(1)
+        file["b/conv1/kernel:0"] = np.zeros(1)
+    with pytest.raises(ValueError, match="has two arrays called conv1/kernel"):
+        read_published(tmp_path / "twice.h5")
+
+
 def test_outside_data_is_not_read(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="pip install 'maskrcnn-scratch[h5]'")
     secret = tmp_path / "secret.h5"

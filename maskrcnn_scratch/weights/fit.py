@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -132,7 +133,8 @@ def make(rule: Rule, sources: list[Tensor], shape: Shape) -> tuple[Tensor, str]:
         # Too few axes, sizes that do not go; TypeError where annotations are checked.
         return sources[0], f"{given}, from which {list(shape)} cannot be made"
     if tuple(tensor.shape) == shape:
-        return tensor.contiguous(), ""
+        # A copy: two names of a file may share their numbers, which ours may not.
+        return tensor.clone(memory_format=torch.contiguous_format), ""
     if rule.make is same:
         return tensor, f"{given}, expected {list(shape)}"
     return tensor, f"{given} gives {list(tensor.shape)}, expected {list(shape)}"
