@@ -231,6 +231,14 @@ def shuffle_in_a_condition(a, out):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
+def vote_in_a_condition(a, out):  # type: ignore[no-untyped-def]
+    """Lanes that have nothing to say must vote all the same."""
+    i = cuda.threadIdx.x
+    if a[i] > 5:
+        out[i] = cuda.ballot_sync(0xFFFFFFFF, True)  # wrong
+
+
+@cuda.jit
 def shuffle_for_a_fence(a, out):  # type: ignore[no-untyped-def]
     """A shuffle makes lanes wait, but orders no memory; syncwarp does."""
     tile = cuda.shared.array(32, float32)
@@ -414,6 +422,10 @@ BROKEN = [
     ),
     Broken(
         *(shuffle_in_a_condition, 1, 32, lambda: (ramp(32), zeros(32))),
+        {"divergent warp"},
+    ),
+    Broken(
+        *(vote_in_a_condition, 1, 32, lambda: (ramp(32), zeros(32))),
         {"divergent warp"},
     ),
     Broken(

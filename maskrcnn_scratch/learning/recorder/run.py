@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from maskrcnn_scratch.learning.recorder.state import (
     READ,
     WRITE,
     Launch,
+    Stop,
     dim3,
 )
 from maskrcnn_scratch.learning.recorder.storage import Storage
@@ -79,7 +81,7 @@ def record(
     body = rebuilder.function(function)
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     given = Arguments(storage, names, arguments)
-    with watched(launch):
+    with watched(launch), suppress(Stop):
         runner.run(lambda: body(*given.wrapped), waits=may_wait(rebuilder.names))
     return told(launch, storage, given, order)
 
