@@ -6,6 +6,8 @@ is one (conftest decides, before numba is imported). Everything is float32 here.
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,26 @@ from maskrcnn_scratch.cuda.launch import SIMULATED
 
 DEVICE = "cpu" if SIMULATED else "cuda"
 NAME = "cuda-simulator" if SIMULATED else "cuda-gpu"
+
+allocating = threading.Lock()
+
+
+def shared_array(shared: Any, shape: Any, dtype: Any) -> Any:
+    """One array for all threads of a block, known by the line that asks for it."""
+    caller = sys._getframe(1)
+    line = caller.f_code.co_filename, caller.f_lineno
+    with allocating:
+        if line not in shared._allocations:
+            shared._allocations[line] = np.empty(shape, dtype)
+        return shared._allocations[line]
+
+
+if SIMULATED:
+    # The simulator's own does the same without a lock: two threads may each make an
+    # array, and one of them goes on alone. It happens, and the results are wrong.
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    FakeCUDAShared.array = shared_array
 
 
 def to_tensor(value: Any, dtype: torch.dtype | None = None) -> Any:

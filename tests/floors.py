@@ -95,6 +95,11 @@ CUDA: dict[str, tuple[str, float]] = {
     "boxes": ("cuda_floor_boxes", 1e-5),
     "matching": ("cuda_floor_boxes", 0.0),
     "anchors": ("cuda_floor_boxes", 1e-6),
+    "bilinear": ("cuda_floor_roi", 1e-6),
+    "fpn_levels": ("cuda_floor_roi", 0.0),
+    "roi_pool": ("cuda_floor_roi", 1e-6),
+    "roi_warp": ("cuda_floor_roi", 4e-6),
+    "roi_align": ("cuda_floor_roi", 4e-6),
     "masks": ("cuda_floor_masks", 1e-6),
     "losses": ("cuda_floor_masks", 1e-6),
 }
