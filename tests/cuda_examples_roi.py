@@ -26,7 +26,7 @@ from maskrcnn_scratch.cuda.roi_pool import roi_pool, roi_pool_backward, roi_pool
 from maskrcnn_scratch.cuda.roi_warp import roi_warp, roi_warp_backward
 
 ROIS = [[0.0, 2, 1, 9, 7], [1, 6, -3, 19, 14], [2, 0, 0, 4, 4]]
-GRID = (2, 3)
+GRID = (1, 2)
 
 
 def maps(device: str, dtype: torch.dtype, levels: int = 1) -> list[Tensor]:
@@ -105,6 +105,14 @@ def pool_backward(deterministic: bool) -> Any:
     return example
 
 
+def wide(device: str, dtype: torch.dtype) -> Any:
+    """A RoI with more points than tables hold: 40 bins of about 11 near the map."""
+    boxes = torch.tensor([[0.0, -3e5, 1, 3e5, 4]], device=device)
+    feature = maps(device, dtype)[0][..., :1]
+    out = roi_align(feature, boxes, (1, 40), 0.5)
+    return out, roi_align_backward(out, feature, boxes, 0.5)
+
+
 EXAMPLES: dict[str, Callable[[str, torch.dtype], Any]] = {
     "bilinear": lambda device, dtype: bilinear(
         maps(device, dtype)[0][0], points(device)
@@ -123,7 +131,7 @@ EXAMPLES: dict[str, Callable[[str, torch.dtype], Any]] = {
     "roi_warp": one_level(roi_warp, 2, "mean"),
     "roi_warp_backward": backward(roi_warp_backward, 2, "mean"),
     "roi_align, adaptive": one_level(roi_align, 0, False, "mean"),
-    "roi_align, 200 points a bin": one_level(roi_align, 200, True, "mean"),
+    "roi_align, wide": wide,
     "roi_align_naive, mean": one_level(roi_align_naive, 2, True, "mean"),
     "roi_align_naive, max": one_level(roi_align_naive, 2, True, "max"),
     "roi_align_backward": backward(roi_align_backward, 0, False, "mean"),
