@@ -20,7 +20,7 @@ from torch import Tensor
 
 from maskrcnn_scratch import ops
 from maskrcnn_scratch.cuda.launch import SIMULATED
-from maskrcnn_scratch.ops import on_gpu
+from maskrcnn_scratch.ops import on_gpu, roi_on_gpu
 
 OPERATORS = torch.ops.maskrcnn_scratch
 
@@ -28,9 +28,16 @@ OPERATORS = torch.ops.maskrcnn_scratch
 def on_device(name: str, *arguments: Any) -> Any:
     """An operator's result where kernels run: on the GPU, or simulated."""
     if SIMULATED:
-        return getattr(on_gpu, name)(*arguments)
-    moved = [a.cuda() if isinstance(a, Tensor) else a for a in arguments]
-    return getattr(OPERATORS, name)(*moved)
+        module = roi_on_gpu if name.startswith("roi") else on_gpu
+        return getattr(module, name)(*arguments)
+    return getattr(OPERATORS, name)(*map(to_gpu, arguments))
+
+
+def to_gpu(argument: Any) -> Any:
+    """Tensors, and lists of them, on the GPU."""
+    if isinstance(argument, list):
+        return [to_gpu(entry) for entry in argument]
+    return argument.cuda() if isinstance(argument, Tensor) else argument
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +59,16 @@ def test_nms(max_keep: int | None) -> None:
     segments = torch.arange(70) % 3
     kept = on_device("segmented_nms", boxes, scores, segments, 0.3, max_keep)
     expected = ops.batched_nms(boxes, scores, segments, 0.3, max_keep)
+    assert kept.tolist() == expected.tolist()
+
+
+def test_nms_of_many_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tables of the width of the longest segment, not of all boxes."""
+    monkeypatch.setattr(on_gpu, "MANY_BOXES", 100)
+    boxes, scores = boxes_of(150), torch.rand(150)
+    segments = torch.arange(150) % 7 // 2
+    kept = on_device("segmented_nms", boxes, scores, segments, 0.3, None)
+    expected = ops.batched_nms(boxes, scores, segments, 0.3)
     assert kept.tolist() == expected.tolist()
 
 
@@ -138,3 +155,80 @@ def test_shapes_of_the_mask_loss_are_propagated() -> None:
     labels = torch.tensor([2, 0], device=device)
     targets = torch.rand(2, 4, 4, device=device)
     torch.library.opcheck(OPERATORS.mask_loss, (logits, labels, targets))
+
+
+SCALES = [0.25, 0.125]
+
+
+def some_rois(count: int = 7) -> Tensor:
+    """RoIs of two images."""
+    return torch.cat([torch.arange(float(count))[:, None] % 2, boxes_of(count)], dim=1)
+
+
+def pyramid(layout: torch.memory_format) -> list[Tensor]:
+    """Two levels of two images of 32 x 40 pixels."""
+    maps = torch.randn(2, 3, 8, 10), torch.randn(2, 3, 4, 5)
+    return [one.contiguous(memory_format=layout) for one in maps]
+
+
+every_layout = pytest.mark.parametrize(
+    "layout", [torch.contiguous_format, torch.channels_last], ids=str
+)
+
+
+def assert_same(found: Tensor, expected: Tensor) -> None:
+    """In values, shape and memory format."""
+    torch.testing.assert_close(found.cpu(), expected)
+    assert found.stride() == expected.stride()
+
+
+@every_layout
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_roi_align(
+    layout: torch.memory_format, mode: str, deterministic: bool, monkeypatch: Any
+) -> None:
+    maps, rois = pyramid(layout), some_rois()
+    where = (None, [300.0])
+    settings = (SCALES, 2, True, mode)
+    forward = (maps, rois, *where, 2, 3, *settings)
+    expected = OPERATORS.roi_align(*forward)
+    assert_same(on_device("roi_align", *forward), expected)
+    grad, sizes = torch.randn(expected.shape), [2, 8, 10, 4, 5]
+    planar = layout == torch.contiguous_format
+    read = maps if mode == "max" else []
+    backward = (grad, read, rois, *where, sizes, planar, *settings[:3])
+    if deterministic:
+        monkeypatch.setattr(roi_on_gpu, "deterministic", lambda: True)
+    found = on_device("roi_align_backward", *backward)
+    for one, two in zip(found, OPERATORS.roi_align_backward(*backward), strict=True):
+        assert_same(one, two)
+
+
+@every_layout
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_roi_warp(layout: torch.memory_format, mode: str) -> None:
+    (maps, _), rois = pyramid(layout), some_rois()
+    forward = (maps, rois, 2, 3, 0.25, 2, mode)
+    expected = OPERATORS.roi_warp(*forward)
+    assert_same(on_device("roi_warp", *forward), expected)
+    grad, planar = torch.randn(expected.shape), layout == torch.contiguous_format
+    read = maps if mode == "max" else None
+    backward = (grad, read, rois, [2, 3, 8, 10], planar, 0.25, 2)
+    found = on_device("roi_warp_backward", *backward)
+    assert_same(found, OPERATORS.roi_warp_backward(*backward))
+
+
+@every_layout
+def test_roi_pool(layout: torch.memory_format) -> None:
+    (maps, _), rois = pyramid(layout), some_rois()
+    forward = (maps, rois, 2, 3, 0.25, "round")
+    expected, winners = OPERATORS.roi_pool(*forward)
+    found, argmax = on_device("roi_pool", *forward)
+    assert_same(found, expected)
+    assert_same(argmax, winners)
+    assert_same(on_device("roi_pool_maxima", *forward), expected)
+    grad, planar = torch.randn(expected.shape), layout == torch.contiguous_format
+    backward = (grad, winners, rois, [2, 3, 8, 10], planar)
+    found = on_device("roi_pool_backward", *backward)
+    assert_same(found, OPERATORS.roi_pool_backward(*backward))

@@ -14,7 +14,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskrcnn_scratch.ops import anchors, masks, matching, nms, predictions
+from maskrcnn_scratch.ops.anchors import _pyramid_anchors
+from maskrcnn_scratch.ops.masks import _mask_fractions, _paste_masks
+from maskrcnn_scratch.ops.matching import _match
+from maskrcnn_scratch.ops.nms import _segmented_nms
+from maskrcnn_scratch.ops.predictions import _decode_detections, _decode_proposals
 
 
 def real(tensor: Tensor) -> Tensor:
@@ -22,7 +26,11 @@ def real(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-@nms._segmented_nms.register_kernel("cuda")
+MANY_BOXES = 16384
+"""NMS of so many takes 34 MB where nothing is known about the segments' sizes."""
+
+
+@_segmented_nms.register_kernel("cuda")
 def segmented_nms(
     boxes: Tensor,
     scores: Tensor,
@@ -31,15 +39,19 @@ def segmented_nms(
     max_keep: int | None,
 ) -> Tensor:
     from maskrcnn_scratch.cuda import nms as cuda
+    from maskrcnn_scratch.cuda.nms_order import longest_segment
 
+    longest = None
+    if len(boxes) > MANY_BOXES:
+        longest = int(longest_segment(segments))  # a wait, for n / longest less memory
     kept, count = cuda.segmented_nms(
-        real(boxes), real(scores), segments, iou_threshold, max_keep=max_keep
+        real(boxes), real(scores), segments, iou_threshold, longest, max_keep
     )
     length = int(count)  # the wait
     return kept[: length if max_keep is None else min(length, max_keep)]
 
 
-@anchors._pyramid_anchors.register_kernel("cuda")
+@_pyramid_anchors.register_kernel("cuda")
 def pyramid_anchors(
     cells: Tensor, strides: list[float], heights: list[int], widths: list[int]
 ) -> Tensor:
@@ -49,7 +61,7 @@ def pyramid_anchors(
     return cuda.pyramid_anchors(cells, strides, grid_sizes)
 
 
-@predictions._decode_proposals.register_kernel("cuda")
+@_decode_proposals.register_kernel("cuda")
 def decode_proposals(
     boxes: Tensor,
     deltas: Tensor,
@@ -66,7 +78,7 @@ def decode_proposals(
     return cuda.decode_proposals(*inputs, (wx, wy, ww, wh), min_size)
 
 
-@predictions._decode_detections.register_kernel("cuda")
+@_decode_detections.register_kernel("cuda")
 def decode_detections(
     rois: Tensor,
     deltas: Tensor,
@@ -82,7 +94,7 @@ def decode_detections(
     return cuda.decode_detections(*inputs, score_threshold, (wx, wy, ww, wh))
 
 
-@matching._match.register_kernel("cuda")
+@_match.register_kernel("cuda")
 def match(
     boxes_gt: Tensor, boxes: Tensor, high: float, low: float, allow_low_quality: bool
 ) -> Tensor:
@@ -91,14 +103,14 @@ def match(
     return cuda.match(real(boxes_gt), real(boxes), high, low, allow_low_quality)
 
 
-@masks._mask_fractions.register_kernel("cuda")
+@_mask_fractions.register_kernel("cuda")
 def mask_fractions(masks: Tensor, boxes: Tensor, index: Tensor, size: int) -> Tensor:
     from maskrcnn_scratch.cuda import mask_targets as cuda
 
     return cuda.mask_targets(masks, real(boxes), index, size)
 
 
-@masks._paste_masks.register_kernel("cuda")
+@_paste_masks.register_kernel("cuda")
 def paste_masks(
     probabilities: Tensor, boxes: Tensor, height: int, width: int, threshold: float
 ) -> Tensor:
