@@ -29,10 +29,10 @@ def some_numbers(device: str, *shape: int) -> Tensor:
 
 
 def segmented(device: str, dtype: torch.dtype) -> Any:
-    """Two segments, one within the first tile, one across its end."""
-    segments = (torch.arange(66, device=device) > 9).int()
-    scores = some_numbers(device, 66)
-    return nms.segmented_nms(some_boxes(device), scores, segments, 0.3, longest=60)
+    """Two segments, each across the end of a tile of 64."""
+    segments = (torch.arange(132, device=device) % 2).int()
+    boxes, scores = some_boxes(device, n=132), some_numbers(device, 132)
+    return nms.segmented_nms(boxes, scores, segments, 0.3, longest=66)
 
 
 def naive_segmented(device: str, dtype: torch.dtype) -> Any:

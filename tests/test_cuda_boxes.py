@@ -71,11 +71,18 @@ def test_the_longest_segment_is_found(
     assert found == max(sizes, default=0)
 
 
-def test_a_chain_goes_on_from_tile_to_tile() -> None:
-    """Each box overlaps the next by 3/5, the one after it by 1/3: every other stays.
+@pytest.mark.parametrize("slices", [1, 2, 8])
+def test_a_chain_goes_on_from_tile_to_tile(
+    monkeypatch: pytest.MonkeyPatch, slices: int
+) -> None:
+    """However many threads look at a row of tiles, or back at the earlier ones.
+
+    Each box overlaps the next by 3/5, the one after it by 1/3: every other stays.
 
     Who stays in the last tile depends on who stayed in the first.
     """
+    monkeypatch.setattr(nms, "MASK_SLICES", slices)
+    monkeypatch.setattr(nms, "SCAN_SLICES", slices)
     left = 2.0 * np.arange(200)
     boxes = np.stack([left, 0 * left, left + 8, 0 * left + 1], axis=1)
     falling = -left
@@ -99,6 +106,18 @@ def test_no_segment_keeps_more_than_asked_for(
         if seen[segments[index]] <= most:
             expected.append(int(index))
     assert suppressed(boxes, scores, segments, max_keep=most) == expected
+
+
+def test_what_a_box_drops_is_dropped_tiles_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 260 boxes the first and the last but one are equal, the others apart."""
+    monkeypatch.setattr(nms, "SCAN_SLICES", 2)
+    left = 2.0 * np.arange(260)
+    left[258] = 0
+    boxes = np.stack([left, 0 * left, left + 1, 0 * left + 1], axis=1)
+    kept = suppressed(boxes, -np.arange(260.0), np.zeros(260, np.int64))
+    assert kept == [n for n in range(260) if n != 258]
 
 
 def test_sorted_boxes_need_no_sorting(rng: np.random.Generator) -> None:
