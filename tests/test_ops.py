@@ -136,6 +136,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         r"iou_threshold must be in \[0, 1\], not 50",
     ),
+    "fewer than no survivors": (
+        lambda: ops.batched_nms(BOXES, SCORES, INDEX, 0.5, -1),
+        ValueError,
+        "max_keep must not be negative, not -1",
+    ),
     "classes as floats": (
         lambda: ops.batched_nms(BOXES, SCORES, SCORES, 0.5),
         TypeError,
@@ -368,6 +373,21 @@ def test_float32_is_close_to_float64(layer: Layer) -> None:
     torch.testing.assert_close(out.double(), layer(FEATURES.double(), ROIS.double()))
 
 
+def test_a_rule_chooses_the_levels_that_fpn_levels_gives() -> None:
+    """And an empty box, or one of NaN, is read from the first."""
+    rule = ops.LevelRule(k0=1, canonical=4.0, k_min=0, k_max=2)
+    maps = [torch.full((1, 1, 8, 8), float(level)) for level in range(3)]
+    sides = [0.5, 1.99, 2.0, 3.99, 4.0, 7.99, 8.0, 100.0, 0.0, float("nan")]
+    boxes = torch.tensor([[0.0, 1, 1, 1 + side, 1 + side] for side in sides])
+    settings = (1, [1.0] * 3, 1, False)
+    found = ops.multiscale_roi_align(maps, boxes[:-2], rule, *settings)
+    levels = ops.fpn_levels(boxes[:, 1:], 1, 4.0, 0, 2)
+    assert found.flatten().round().int().tolist() == levels[:-2].tolist()
+    assert levels.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 0, 0]
+    with pytest.raises(ValueError, match="the rule has 3 levels, but there are 2"):
+        ops.multiscale_roi_align(maps[:2], boxes, rule, 1, [1.0] * 2)
+
+
 @every_layer
 def test_the_memory_format_does_not_matter(layer: Layer) -> None:
     """But for what comes out: it is as what went in, gradients too."""
@@ -482,7 +502,8 @@ def every_operator() -> Iterator[tuple[str, tuple[Any, ...]]]:
     x = FEATURES.clone().requires_grad_()
     pyramid = [x, FEATURES[..., ::2, ::2].clone().requires_grad_()]
     for mode in ("mean", "max"):
-        yield "roi_align", (pyramid, ROIS, INDEX, 2, 3, SCALES, 2, True, mode)
+        for where in ((INDEX, [math.nan]), (None, [30.0])):
+            yield "roi_align", (pyramid, ROIS, *where, 2, 3, SCALES, 2, True, mode)
         yield "roi_warp", (x, ROIS, 2, 3, 0.5, 2, mode)
     yield "roi_pool", (x, ROIS, 2, 3, 0.5, "round")
     yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5, None)

@@ -151,7 +151,8 @@ class BoxHead(nn.Module):
         for number in range(len(image_sizes)):
             own = torch.nonzero(image == number).flatten()
             box, score, own_label = boxes[own], scores[own], label[own]
-            kept = ops.batched_nms(box, score, own_label, config.nms_iou)
-            kept = kept[: config.max_detections]
+            kept = ops.batched_nms(
+                box, score, own_label, config.nms_iou, config.max_detections
+            )
             found.append(Detections(box[kept], score[kept], own_label[kept] + 1))
         return found
