@@ -14,6 +14,7 @@ Faults tried, and the test that caught each:
 - stopping at the first fault -> test_every_fault_is_named
 - writing before checking -> the same
 - unused tensors let pass -> the same
+- a norm without statistics taken for a fault -> test_what_may_be_absent_is_not_missed
 - other systems' files tried anyway -> test_the_wrong_system_is_named
 """
 
@@ -228,6 +229,22 @@ def test_msra_s_resnet_comes_back(
     ):
         assert expected.std() > 0
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_what_may_be_absent_is_not_missed(tmp_path: Path) -> None:
+    """Scale and shift are enough for a norm: its lack of a mean is no fault."""
+    published = to_msra(random_model(ModelConfig(**SMALL)), False, False)
+    del published["res2_0_branch2a_bn_s"]
+    (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(published, 2))
+    with pytest.raises(Misfit) as caught:
+        convert(tmp_path / "R-50.pkl", "imagenet", tmp_path / "ours.safetensors")
+    assert str(caught.value).splitlines()[1:] == [
+        "  missing (3):",
+        *(
+            f"    res2_0_branch2a_bn_s (our backbone.layer1.0.bn1.{name})"
+            for name in ("weight", "running_mean", "running_var")
+        ),
+    ]
 
 
 def test_a_backbone_says_what_it_is(
