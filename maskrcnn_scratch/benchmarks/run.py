@@ -59,9 +59,10 @@ class Row:
         found = []
         if self.target and self.ratio and self.ratio.median < self.target:
             found.append("speed")
-        if self.theirs and self.ours.peak_bytes and self.theirs.peak_bytes is not None:
-            if self.ours.peak_bytes > self.theirs.peak_bytes + NOISE_BYTES:
-                found.append("memory")
+        mine = self.ours.peak_bytes
+        other = None if self.theirs is None else self.theirs.peak_bytes
+        if mine is not None and other is not None and mine > other + NOISE_BYTES:
+            found.append("memory")
         for name, value in self.differences.items():
             if not value <= self.limits.get(name, float("inf")):
                 found.append("agreement")
