@@ -1,4 +1,26 @@
-"""What the CUDA floor's NMS and fused decoding promise beyond the reference's laws."""
+"""What the CUDA floor's NMS and fused decoding promise beyond the reference's laws.
+
+Faults tried, and a test that caught each:
+- a box drops itself; a tile looks at the boxes of the next segment; columns one tile
+  too few for the longest segment; words of the tile itself for those of a later one;
+  the rows of other segments alive -> test_segments_lie_anyhow_on_tiles_of_64
+- words forgotten, or kept, from step to step; a barrier left out; a dropped box that
+  drops others; bits that suppress set where they should be cleared -> the same
+- earlier tiles left out where there are more than a block looks at ->
+  test_a_chain_goes_on_from_tile_to_tile
+- a survivor too many; the count of another segment's survivors, or their rank ->
+  test_no_segment_keeps_more_than_asked_for
+- no early stop -> test_the_scan_stops_when_it_has_enough
+- decided in float32 where that cannot tell -> test_a_threshold_is_met_in_float64
+- an index before the first anchor; sides of the least size kept; one side looked at;
+  height and width swapped -> test_proposals_are_decoded_clipped_and_marked,
+  test_proposals_of_no_anchor_and_of_no_number_are_marked
+- a score at the threshold kept; the image after the last read ->
+  test_detections_are_decoded_clipped_and_marked
+
+Rows of another block's segment read while it writes them: the recorder alone sees it,
+in test_cuda_kernels.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +34,7 @@ from cuda_floor import DEVICE, to_array
 from torch import Tensor
 
 from maskrcnn_scratch.cuda import nms, predictions
+from maskrcnn_scratch.cuda.launch import SIMULATED, launch
 from maskrcnn_scratch.cuda.nms_order import longest_segment
 from maskrcnn_scratch.reference import boxes as reference_boxes
 from maskrcnn_scratch.reference import nms as reference
@@ -118,6 +141,15 @@ def test_what_a_box_drops_is_dropped_tiles_away(
     boxes = np.stack([left, 0 * left, left + 1, 0 * left + 1], axis=1)
     kept = suppressed(boxes, -np.arange(260.0), np.zeros(260, np.int64))
     assert kept == [n for n in range(260) if n != 258]
+
+
+@pytest.mark.skipif(not SIMULATED, reason="reads out of range where it is wrong")
+def test_the_scan_stops_when_it_has_enough() -> None:
+    """The words of the second tile are not even there."""
+    words = torch.zeros(1, 2, 64, dtype=torch.uint64)
+    stops, survives = torch.full((128,), 128), torch.zeros(128, dtype=torch.uint8)
+    launch(nms.scan_kernel, 2, 64, words, stops, 64, survives)
+    assert survives.tolist() == [1] * 64 + [0] * 64
 
 
 def test_sorted_boxes_need_no_sorting(rng: np.random.Generator) -> None:
