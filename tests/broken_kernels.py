@@ -45,6 +45,15 @@ def lost_sum(a, total):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
+def update_and_overwrite(a):  # type: ignore[no-untyped-def]
+    """One thread adds to what another one sets: a race of writes and of a read."""
+    if cuda.threadIdx.x == 0:
+        a[0] += 1  # wrong
+    else:
+        a[0] = 5  # wrong
+
+
+@cuda.jit
 def histogram_without_atomics(bins, counts):  # type: ignore[no-untyped-def]
     """Two threads may meet in a bin."""
     i = cuda.grid(1)
@@ -344,6 +353,10 @@ BROKEN = [
     ),
     Broken(
         *(lost_sum, 2, 8, lambda: (ramp(16), zeros(1)), {"lost update"}, "total"),
+    ),
+    Broken(
+        *(update_and_overwrite, 1, 2, lambda: (zeros(1),)),
+        *({"write race", "unsynchronised read", "order dependence"}, "a"),
     ),
     Broken(
         *(histogram_without_atomics, 1, 16),

@@ -304,14 +304,21 @@ def strided(a, out, start, step):  # type: ignore[no-untyped-def]
     st.integers(0, 9),
     st.sampled_from([np.uint8, np.float16, np.float32, np.float64]),
     st.sampled_from([8, 32, 40]),
+    st.integers(1, 3),
 )
 def test_sectors_are_those_that_a_warp_touches(
-    start: int, step: int, dtype: type, threads: int
+    start: int, step: int, dtype: type, block: int, blocks: int
 ) -> None:
-    a, out = np.zeros(400, dtype), np.zeros(threads, dtype)
-    recording = recorder.record(strided, 1, threads, a, out, start, step)
+    """A warp ends where its block does."""
+    threads = block * blocks
+    a, out = np.zeros(1200, dtype), np.zeros(threads, dtype)
+    recording = recorder.record(strided, blocks, block, a, out, start, step)
     size = a.itemsize
-    warps = [range(first, min(first + 32, threads)) for first in range(0, threads, 32)]
+    warps = [
+        range(k * block + first, k * block + min(first + 32, block))
+        for k in range(blocks)
+        for first in range(0, block, 32)
+    ]
     read = next(one for one in recording.instructions if one.kind == "read")
     places = [{(start + i * step) * size for i in warp} for warp in warps]
     assert read.sectors == sum(len({p // 32 for p in warp}) for warp in places)
@@ -319,7 +326,7 @@ def test_sectors_are_those_that_a_warp_touches(
     assert (read.accesses, read.warps) == (threads, len(warps))
     assert recording.bytes_read == recording.bytes_written == threads * size
     assert (recording.reads == 1).all()
-    assert recording.reads.shape == (1, threads)
+    assert recording.reads.shape == (blocks, block)
 
 
 @cuda.jit
@@ -648,6 +655,22 @@ def test_empty_tensors_hold_nothing_until_they_are_written() -> None:
         )
         assert [one.unwritten for one in filled] == [{}, {}]
     assert "made" not in torch.empty.__name__
+
+
+def test_halves_of_a_number_race_with_the_whole() -> None:
+    """A float64 over two float32: thread 0 writes both, thread 1 reads the second."""
+
+    @cuda.jit
+    def overlap(whole, halves, out):  # type: ignore[no-untyped-def]
+        if cuda.grid(1) == 0:
+            whole[1] = 1
+        else:
+            out[0] = halves[3]
+
+    halves = np.zeros(4, np.float32)
+    arguments = (halves.view(np.float64), halves, np.zeros(1, np.float32))
+    (fault,) = recorder.record(overlap, 1, 2, *arguments).faults
+    assert fault.kind == "unsynchronised read"
 
 
 def test_two_names_of_one_memory_race() -> None:
