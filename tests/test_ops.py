@@ -379,11 +379,11 @@ def test_a_rule_chooses_the_levels_that_fpn_levels_gives() -> None:
     maps = [torch.full((1, 1, 8, 8), float(level)) for level in range(3)]
     sides = [0.5, 1.99, 2.0, 3.99, 4.0, 7.99, 8.0, 100.0, 0.0, float("nan")]
     boxes = torch.tensor([[0.0, 1, 1, 1 + side, 1 + side] for side in sides])
-    settings = (1, [1.0] * 3, 1, False)
+    settings = (1, [1 / 32] * 3, 1, False)
     found = ops.multiscale_roi_align(maps, boxes[:-2], rule, *settings)
     levels = ops.fpn_levels(boxes[:, 1:], 1, 4.0, 0, 2)
     assert found.flatten().round().int().tolist() == levels[:-2].tolist()
-    assert levels.tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 0, 0]
+    assert levels.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 0, 0]
     with pytest.raises(ValueError, match="the rule has 3 levels, but there are 2"):
         ops.multiscale_roi_align(maps[:2], boxes, rule, 1, [1.0] * 2)
 

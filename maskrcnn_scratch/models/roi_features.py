@@ -30,8 +30,7 @@ def roi_features(
 
     ``pyramid`` is P2 to P5; P6 serves the RPN alone.
     """
-    levels = ops.fpn_levels(
-        rois[:, 1:],
+    rule = ops.LevelRule(
         k0=config.level_k0,
         canonical=config.level_canonical,
         k_min=2,
@@ -41,7 +40,7 @@ def roi_features(
     return ops.multiscale_roi_align(
         pyramid,
         rois,
-        levels - 2,
+        rule,
         (size, size),
         [1 / stride for stride in config.strides[:4]],
         sampling_ratio=config.roi_sampling_ratio,

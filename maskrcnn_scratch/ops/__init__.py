@@ -5,6 +5,7 @@ runs the compiled floor below, and works under autograd and ``torch.compile``.
 """
 
 from maskrcnn_scratch.ops import on_gpu as on_gpu
+from maskrcnn_scratch.ops import roi_on_gpu as roi_on_gpu
 from maskrcnn_scratch.ops.anchors import cell_anchors, grid_anchors, pyramid_anchors
 from maskrcnn_scratch.ops.boxes import (
     box_area,

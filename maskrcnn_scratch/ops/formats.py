@@ -2,8 +2,9 @@
 
 A RoI layer keeps the memory format of its features. Features in torch's channels_last
 format are read in place, and give bins and gradients in that format; any others are
-taken as NCHW (``planar``), made contiguous if they are not, and give NCHW. Channels
-last is the faster one: see docs, or ``maskrcnn-scratch bench ops``.
+taken as NCHW (``planar``), made contiguous if they are not, and give NCHW. That takes
+about twice as long (``maskrcnn-scratch bench ops --only RoI``), for it is turned in
+blocks, and needs some MiB for each thread's block.
 
 bfloat16 is read and written as it is, through its bits; float16 becomes float32 for the
 kernels. Either way sums are float32, and rounded once.
@@ -74,3 +75,13 @@ def empty_maps(sizes: Sequence[int], planar: bool, like: Tensor) -> Tensor:
     """[N, C, H, W] of a memory format, for torch's shape propagation."""
     maps = like.new_empty(in_order(sizes, planar))
     return maps if planar else maps.permute(0, 3, 1, 2)
+
+
+def shapes_of(sizes: Sequence[int], grad: Tensor) -> list[tuple[int, int, int, int]]:
+    """[N, C, H, W] of each level."""
+    images, *sides = sizes
+    channels = grad.shape[1]
+    return [
+        (images, channels, height, width)
+        for height, width in zip(sides[::2], sides[1::2], strict=True)
+    ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,8 +14,7 @@ from maskrcnn_scratch.ops.checks import require_boxes
 Rounding = Literal["floor", "round"]
 
 
-@dataclass(frozen=True)
-class LevelRule:
+class LevelRule(NamedTuple):
     """The settings of ``fpn_levels``, for operators that choose levels themselves."""
 
     k0: int = 4
@@ -29,9 +27,16 @@ class LevelRule:
     @property
     def borders(self) -> Borders:
         """The areas in pixels from which on a box is on the next level."""
-        return area_borders(
-            self.k0, self.canonical, self.k_min, self.k_max, self.rounding, self.eps
-        )
+        borders: Borders = _borders(*self)
+        return borders
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _borders(
+    k0: int, canonical: float, k_min: int, k_max: int, rounding: str, eps: float
+) -> Borders:
+    """For ``torch.compile``: to be called, not to be traced."""
+    return area_borders(k0, canonical, k_min, k_max, rounding, eps)
 
 
 def levels_by_area(
@@ -43,7 +48,7 @@ def levels_by_area(
     """
     width, height = (boxes[:, 2:] - boxes[:, :2]).double().unbind(1)
     area = torch.where((width > 0) & (height > 0), width * height, 0)
-    return torch.searchsorted(area.new_tensor(borders), area, right=True)
+    return (area[:, None] >= area.new_tensor(borders)).sum(dim=1)
 
 
 @torch.no_grad()

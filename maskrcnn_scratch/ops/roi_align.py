@@ -11,6 +11,7 @@ end. RoIs are placed in their own float32 or float64, whatever the features' typ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import roi_align as cpu
+from maskrcnn_scratch.cpu.compiled import Array
+from maskrcnn_scratch.cpu.fpn_levels import Borders
 from maskrcnn_scratch.ops.arrays import to_array, workers
 from maskrcnn_scratch.ops.checks import require_range
 from maskrcnn_scratch.ops.formats import (
@@ -28,7 +31,9 @@ from maskrcnn_scratch.ops.formats import (
     is_planar,
     maps_array,
     rois_array,
+    shapes_of,
 )
+from maskrcnn_scratch.ops.fpn_levels import LevelRule, levels_by_area
 from maskrcnn_scratch.ops.roi_checks import (
     Boxes,
     Mode,
@@ -41,6 +46,9 @@ from maskrcnn_scratch.ops.roi_checks import (
     require_mode,
     require_scale,
 )
+
+NO_BORDER = (math.nan,)
+"""No area reaches it. (torch takes an empty list of numbers for one of tensors.)"""
 
 
 def roi_align(
@@ -59,12 +67,11 @@ def roi_align(
     ``aligned=True`` puts the sample points where they belong; False, torchvision's
     default, reads half a cell too far to the right and bottom.
     """
-    rois = as_rois(boxes, input)
-    levels = torch.zeros(len(rois), dtype=torch.int64, device=rois.device)
+    one_level = LevelRule(k_min=0, k_max=0)
     return multiscale_roi_align(
         [input],
-        rois,
-        levels,
+        boxes,
+        one_level,
         output_size,
         [spatial_scale],
         sampling_ratio,
@@ -75,8 +82,8 @@ def roi_align(
 
 def multiscale_roi_align(
     features: Sequence[Float[Tensor, "images channels _height _width"]],
-    boxes: Float[Tensor, "rois 5"],
-    levels: Int64[Tensor, " rois"],
+    boxes: Boxes,
+    levels: Int64[Tensor, " rois"] | LevelRule,
     output_size: OutputSize,
     spatial_scales: Sequence[float],
     sampling_ratio: int = 2,
@@ -85,7 +92,9 @@ def multiscale_roi_align(
 ) -> Float[Tensor, "rois channels out_h out_w"]:
     """RoIAlign of each RoI on its own level of a pyramid, in one operator.
 
-    ``levels`` index ``features`` and ``spatial_scales`` (1 / stride each).
+    ``levels`` index ``features`` and ``spatial_scales`` (1 / stride each); or they are
+    the rule by which a box's area decides, k_min standing for the first of the levels.
+    On a GPU the kernel applies it, and no tensor of levels is made.
     """
     if len(features) == 0 or len(features) != len(spatial_scales):
         raise ValueError(
@@ -96,13 +105,24 @@ def multiscale_roi_align(
         require_features(feature, like=features[0])
         require_scale(scale)
     rois = as_rois(boxes, features[0])
-    require_levels(levels, len(rois))
+    given: Tensor | None = None
+    borders: Borders = ()
+    if isinstance(levels, LevelRule):
+        borders = levels.borders
+        if len(borders) + 1 != len(features):
+            raise ValueError(
+                f"the rule has {len(borders) + 1} levels, but there are {len(features)}"
+            )
+    else:
+        given = levels
+        require_levels(levels, len(rois))
     require_mode(mode)
     height, width = as_pair(output_size)
     out: Tensor = _roi_align(
         list(features),
         rois,
-        levels,
+        given,
+        list(borders or NO_BORDER),
         height,
         width,
         list(spatial_scales),
@@ -116,13 +136,15 @@ def multiscale_roi_align(
 @torch.library.custom_op(
     "maskrcnn_scratch::roi_align",
     mutates_args=(),
-    schema="(Tensor[] features, Tensor rois, Tensor levels, int height, int width, "
-    "float[] scales, int sampling_ratio, bool aligned, str mode) -> Tensor",
+    schema="(Tensor[] features, Tensor rois, Tensor? levels, float[] borders, "
+    "int height, int width, float[] scales, int sampling_ratio, bool aligned, "
+    "str mode) -> Tensor",
 )
 def _roi_align(
     features: list[Tensor],
     rois: Tensor,
-    levels: Tensor,
+    levels: Tensor | None,
+    borders: list[float],
     height: int,
     width: int,
     scales: list[float],
@@ -131,13 +153,12 @@ def _roi_align(
     mode: str,
 ) -> Tensor:
     require_images(rois.cpu(), len(features[0]))
-    require_range("levels", levels.cpu(), len(features))
     planar = is_planar(features[0])
     planar_kernel = planar and mode == "mean"
     out = cpu.roi_align(
         [maps_array(maps, planar_kernel, mode == "mean") for maps in features],
         rois_array(rois),
-        to_array(levels),
+        level_array(rois, levels, borders, len(features)),
         (height, width),
         scales,
         sampling_ratio,
@@ -154,7 +175,8 @@ def _roi_align(
 def _(
     features: list[Tensor],
     rois: Tensor,
-    levels: Tensor,
+    levels: Tensor | None,
+    borders: list[float],
     height: int,
     width: int,
     *settings: object,
@@ -166,15 +188,16 @@ def _(
 @torch.library.custom_op(
     "maskrcnn_scratch::roi_align_backward",
     mutates_args=(),
-    schema="(Tensor grad, Tensor[] features, Tensor rois, Tensor levels, "
-    "SymInt[] sizes, bool planar, float[] scales, int sampling_ratio, bool aligned) "
-    "-> Tensor[]",
+    schema="(Tensor grad, Tensor[] features, Tensor rois, Tensor? levels, "
+    "float[] borders, SymInt[] sizes, bool planar, float[] scales, int sampling_ratio, "
+    "bool aligned) -> Tensor[]",
 )
 def _roi_align_backward(
     grad: Tensor,
     features: list[Tensor],
     rois: Tensor,
-    levels: Tensor,
+    levels: Tensor | None,
+    borders: list[float],
     sizes: list[int],
     planar: bool,
     scales: list[float],
@@ -192,7 +215,7 @@ def _roi_align_backward(
         [maps_array(maps, False, False) for maps in features] or None,
         [in_order(shape, planar_kernel) for shape in shapes_of(sizes, grad)],
         rois_array(rois),
-        to_array(levels),
+        level_array(rois, levels, borders, len(sizes) // 2),
         scales,
         sampling_ratio,
         aligned,
@@ -208,7 +231,8 @@ def _(
     grad: Tensor,
     features: list[Tensor],
     rois: Tensor,
-    levels: Tensor,
+    levels: Tensor | None,
+    borders: list[float],
     sizes: list[int],
     planar: bool,
     *settings: object,
@@ -216,19 +240,19 @@ def _(
     return [empty_maps(shape, planar, grad) for shape in shapes_of(sizes, grad)]
 
 
-def shapes_of(sizes: Sequence[int], grad: Tensor) -> list[tuple[int, int, int, int]]:
-    """[N, C, H, W] of each level."""
-    images, *sides = sizes
-    channels = grad.shape[1]
-    return [
-        (images, channels, height, width)
-        for height, width in zip(sides[::2], sides[1::2], strict=True)
-    ]
+def level_array(
+    rois: Tensor, levels: Tensor | None, borders: list[float], count: int
+) -> Array:
+    """The level of each RoI: the one given, or the one that its area has."""
+    if levels is None:
+        levels = levels_by_area(rois[:, 1:], tuple(borders))
+    require_range("levels", levels.cpu(), count)
+    return to_array(levels)
 
 
 def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features, rois, levels, _, _, *settings, mode = inputs
-    ctx.settings = settings
+    features, rois, levels, borders, _, _, *settings, mode = inputs
+    ctx.borders, ctx.settings = borders, settings
     ctx.planar = is_planar(features[0])
     sides = [side for maps in features for side in maps.shape[2:]]
     ctx.sizes = [features[0].shape[0], *sides]
@@ -237,11 +261,9 @@ def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     rois, levels, *features = ctx.saved_tensors
-    shape = (ctx.sizes, ctx.planar)
-    d_features = _roi_align_backward(
-        grad, features, rois, levels, *shape, *ctx.settings
-    )
-    return d_features, *[None] * 8
+    where = (rois, levels, ctx.borders, ctx.sizes, ctx.planar)
+    d_features = _roi_align_backward(grad, features, *where, *ctx.settings)
+    return d_features, *[None] * 9
 
 
 _roi_align.register_autograd(_backward, setup_context=_save_inputs)
