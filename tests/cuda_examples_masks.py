@@ -31,6 +31,13 @@ def targets(function: Any, device: str) -> Tensor:
     return result
 
 
+def large_bin(device: str, dtype: torch.dtype) -> Tensor:
+    """One bin of 66 x 66 points: its rows and its columns come in two parts each."""
+    masks = torch.ones(1, 66, 66, dtype=torch.uint8, device=device)
+    box = torch.tensor([[0.0, 0, 66, 66]], device=device)
+    return mask_targets(masks, box, torch.zeros(1, dtype=torch.int64, device=device), 1)
+
+
 def pasted(function: Any, device: str, dtype: torch.dtype) -> Tensor:
     maps = torch.linspace(0, 1, 48, device=device).reshape(3, 4, 4).to(dtype)
     result: Tensor = function(maps, boxes(device), (6, 9), 0.5)
@@ -64,6 +71,7 @@ def loss_and_gradients(device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
 EXAMPLES = {
     "mask_targets": lambda device, dtype: targets(mask_targets, device),
     "mask_targets_naive": lambda device, dtype: targets(mask_targets_naive, device),
+    "mask_targets_large_bin": large_bin,
     "paste_masks": lambda device, dtype: pasted(paste_masks, device, dtype),
     "paste_masks_naive": lambda device, dtype: pasted(paste_masks_naive, device, dtype),
     "paste_tiles": two_tiles,
