@@ -976,3 +976,20 @@ def test_a_large_launch_is_not_drawn() -> None:
     recording = recorder.record(strided, 1, 8, a, a.copy(), 0, 1)
     with pytest.raises(ValueError, match="a has 2048 elements"):
         draw_launch(recording)
+
+
+def test_threads_and_blocks_run_in_the_order_that_is_asked_for() -> None:
+    def sequence(order: str, seed: int = 0) -> list[tuple[int, int]]:
+        a = np.zeros(32, np.float32)
+        recording = recorder.record(
+            *(strided, 4, 8, a, a.copy(), 0, 1), order=order, seed=seed
+        )
+        reads = [one for one in recording.accesses() if one.kind == "read"]
+        return [(one.block, one.thread) for one in reads]
+
+    forward = [(block, thread) for block in range(4) for thread in range(8)]
+    assert sequence("forward") == forward
+    assert sequence("reversed") == forward[::-1]
+    shuffled = sequence("shuffled")
+    assert shuffled == sequence("shuffled") != sequence("shuffled", seed=1)
+    assert sorted(shuffled) == forward != shuffled
