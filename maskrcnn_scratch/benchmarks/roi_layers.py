@@ -168,11 +168,11 @@ def pyramid_align(sizes: Sizes, size: int, device: torch.device) -> Scene:
     boxes = inputs.spread_boxes(sizes.rois, sizes.image).to(device)
     rois = torch.nn.functional.pad(boxes, (1, 0))
     scales = [1 / stride for stride in inputs.STRIDES]
+    rule = ops.LevelRule()
 
     def ours(features: Maps) -> Tensor:
-        levels = ops.fpn_levels(rois[:, 1:]) - 2
         return ops.multiscale_roi_align(
-            features, rois, levels, size, scales, sampling_ratio=2, aligned=False
+            features, rois, rule, size, scales, sampling_ratio=2, aligned=False
         )
 
     def theirs() -> Layer:
