@@ -3,7 +3,8 @@
 The laws of masks are in test_masks.py, over every floor.
 
 Faults tried on them, and a test that caught each:
-FAULTS
+- a stretch filled, or left, where one of its two cells alone reaches the threshold ->
+  test_a_threshold_between_two_cells_is_met_at_a_pixel
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The laws of matching are in test_matching.py, over every floor.
 
 Faults tried on it, and a test that caught each:
-FAULTS
+- ties to the last box; a box's greatest IoU replaced by that of its last candidate ->
+  test_boxes_are_matched_as_by_their_iou
 """
 
 from __future__ import annotations

@@ -19,7 +19,13 @@ Faults tried on the reference, and a test that caught each:
   test_segments_are_exact_where_float_offsets_are_not (alone)
 
 Faults tried on the compiled floor's grid, and a test that caught each:
-GRID_FAULTS
+- larger, smaller, wider or higher boxes not looked for; the last column or row of cells
+  left out -> test_no_two_kept_boxes_overlap_too_much,
+  test_an_iou_of_exactly_the_threshold_is_kept
+- the reach to the left or right forgotten, halved, or that of the box's own width;
+  width for height; wide for high -> test_a_thousand_boxes_are_suppressed_as_one_by_one,
+  test_many_boxes_are_suppressed_as_the_reference_says
+- segments that share a place not told apart -> test_each_segment_is_as_if_it_were_alone
 """
 
 from __future__ import annotations
