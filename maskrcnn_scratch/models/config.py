@@ -57,6 +57,8 @@ class ModelConfig:
     anchors_rounded: bool = False
 
     # RPN
+    rpn_width: int | None = None
+    """Channels of its 3x3 convolution; none: as many as the pyramid's."""
     rpn_positive_iou: float = 0.7
     """An anchor with at least this IoU is positive, as is the best for each object."""
     rpn_negative_iou: float = 0.3

@@ -23,9 +23,10 @@ class RPN(nn.Module):
         super().__init__()
         self.config = config
         channels, anchors = config.fpn_channels, len(config.anchor_ratios)
-        self.conv = predictor(nn.Conv2d(channels, channels, 3, padding=1), 0.01)
-        self.objectness = predictor(nn.Conv2d(channels, anchors, 1), 0.01)
-        self.deltas = predictor(nn.Conv2d(channels, 4 * anchors, 1), 0.01)
+        width = config.rpn_width or channels
+        self.conv = predictor(nn.Conv2d(channels, width, 3, padding=1), 0.01)
+        self.objectness = predictor(nn.Conv2d(width, anchors, 1), 0.01)
+        self.deltas = predictor(nn.Conv2d(width, 4 * anchors, 1), 0.01)
         self.cell_anchors: Tensor
         cells = [
             ops.cell_anchors((size,), config.anchor_ratios, config.anchors_rounded)

@@ -185,6 +185,7 @@ HEAD_RULES = [
 SIZES = {
     "stem_width": ("conv1/kernel", 3),
     "fpn_channels": ("fpn_p2/kernel", 3),
+    "rpn_width": ("rpn_conv_shared/kernel", 3),
     "box_head_width": ("mrcnn_class_conv1/kernel", 3),
     "mask_head_width": ("mrcnn_mask_conv1/kernel", 3),
 }
@@ -203,9 +204,8 @@ NOTES = (
 def plan(tensors: Tensors) -> Plan:
     """How a file of matterport's is converted.
 
-    Raises ValueError for a backbone or an RPN that ours cannot be.
+    Raises ValueError for a backbone that ours cannot be.
     """
-    require_rpn_width(tensors)
     classes = sizes(tensors, {"n": ("mrcnn_class_logits/bias", 0)})
     settings = sizes(tensors, SIZES)
     settings |= resnet(tensors, r"res(\d)([a-z])_branch", r"res\d[a-z]_branch2c/")
@@ -219,15 +219,3 @@ def plan(tensors: Tensors) -> Plan:
         notes=NOTES,
         image_size=(800, 1024),
     )
-
-
-def require_rpn_width(tensors: Tensors) -> None:
-    """Our RPN has as many channels as its pyramid; matterport's may have others."""
-    width = sizes(tensors, {"rpn": ("rpn_conv_shared/kernel", 3)})
-    pyramid = sizes(tensors, {"fpn": ("fpn_p2/kernel", 3)})
-    if width and pyramid and width["rpn"] != pyramid["fpn"]:
-        raise ValueError(
-            f"the file's RPN has {width['rpn']} channels on a pyramid of"
-            f" {pyramid['fpn']}; ours has as many as its pyramid, and cannot hold that"
-            " yet"
-        )
