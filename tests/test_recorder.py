@@ -1,4 +1,24 @@
-"""The recorder: every fault by its name, no false alarm, numbers that add up."""
+"""The recorder: every fault by its name, no false alarm, numbers that add up.
+
+Deliberate faults, and the test that caught each:
+
+- an index of n, or below 0, allowed; written cells not noted; atomics not checked for
+  unwritten cells; values of writes ignored; phases that do not advance; divergent
+  barriers of ended threads or of other lines; shuffles that order memory; syncwarp that
+  orders other warps; blocks taken as ordered, or threads of one; a read before a racing
+  write told as unwritten too; lanes that do not come -> test_faults_are_named
+- syncwarp not transitive, or off by one -> test_good_kernels_raise_no_alarm
+- an atomic and a read taken as harmless -> test_races_are_the_pairs_that_nothing_orders
+- any reader taken for a lost update -> test_faults_are_named[update_and_overwrite]
+- a float64 not split into its halves -> test_halves_of_a_number_race_with_the_whole
+- sectors of 64 bytes -> test_sectors_are_those_that_a_warp_touches
+- rounds of a loop as one load -> test_a_loop_s_rounds_are_separate_loads
+- 31 banks -> test_bank_conflicts
+- eight bytes for a whole warp at once -> test_eight_bytes_take_two_passes_...
+- unsigned integers wrapped as signed -> test_a_write_converts_to_the_array_s_type
+- Python's min and sqrt -> test_floats_behave_as_on_a_gpu
+- "reversed" running forward -> test_threads_and_blocks_run_in_the_order_...
+"""
 
 from __future__ import annotations
 
