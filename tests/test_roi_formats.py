@@ -6,7 +6,9 @@ lands where published layers land; and nothing is kept or computed that nobody n
 
 Faults tried -> the tests that caught them:
 
-MUTANTS
+- bins of an NCHW block written as those of the first; a block's scratch not cleared:
+  formats and threads agree to the last bit
+- whole numbers that turn float32 bins to float64: RoIPool divides bins in the RoIs' type
 """
 
 from __future__ import annotations
@@ -166,6 +168,8 @@ def test_roi_pool_divides_bins_in_the_rois_own_type() -> None:
         start, end = np.zeros(1, dtype), np.full(1, 28, dtype)
         cells = cells_of_bins(start, end, 7, 40, "round")
         assert cells[0, -1].tolist() == [24, last], dtype
+        end = np.full(1, 3, dtype)  # 3 * (4 / 6) is 2 in both, but not if types mix
+        assert cells_of_bins(start, end, 6, 40, "round")[0, 2].tolist() == [1, 2], dtype
 
 
 def test_float32_points_are_computed_in_float32() -> None:

@@ -2,5 +2,5 @@
 
 Same names and same results as ``reference``. Features are channels last: (images,
 height, width, channels), so that the innermost loops run over channels, one after the
-other in memory.
+other in memory. NCHW maps are served in blocks of channels (``layouts``).
 """

@@ -101,7 +101,7 @@ def mean_backward(
     slot_of = np.full(max(height, width), -1, np.int64)
     lines = new_sums(out_h * width * lanes, d_features)
     means = new_sums(out_w * lanes, d_features)
-    holds = np.full(out_h, -1, np.int64)  # the RoI whose bins a line is spread from
+    holds = np.full(out_h, -1, np.int64)  # which line of bins a line is spread from
     for r in chosen:
         y, h, x, w = spans[r]
         y_taps = axis_taps(y, h, out_h, ratio, height)
@@ -111,22 +111,25 @@ def mean_backward(
         x_bin *= lanes
         runs = runs_of(columns)
         size = len(columns) * lanes
+        # No row reads more lines than this, so no more need be kept: often two.
+        room = (y_first[1:] - y_first[:-1]).max() if len(rows) > 0 else 0
         for m in range(len(rows)):
             d_row = images[r] * height + rows[m]
             if not top <= d_row < bottom:
                 continue
             a, b = y_first[m], y_first[m + 1]
             for i in y_bin[a:b]:
-                if holds[i] != r:
+                slot = i % room
+                if holds[slot] != r * out_h + i:
                     load_line(bins, r, i, first, means, lanes)
-                    spread(lines, i * size, means, lanes, x_first, x_bin, x_weight)
-                    holds[i] = r
+                    spread(lines, slot * size, means, lanes, x_first, x_bin, x_weight)
+                    holds[slot] = r * out_h + i
             row = d_rows[d_row]
             for k in range(len(runs) - 1):
                 begin, base = columns[runs[k]] * lanes, runs[k] * lanes
                 length = runs[k + 1] * lanes - base
                 for t in range(a, b):
-                    line = base + y_bin[t] * size
+                    line = base + y_bin[t] % room * size
                     add_scaled(row, begin, length, lines, line, y_weight[t])
 
 
