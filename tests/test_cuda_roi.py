@@ -2,6 +2,14 @@
 
 Deliberate faults, and the test that caught each:
 
+- no half cell when aligned, or a least size of one cell then; points at the corners of
+  their parts; reads that end at the first cell
+  -> test_every_roi_is_read_from_its_own_level
+- the window of points near the map without its margin, or begun too late
+  -> test_a_box_far_wider_than_the_map
+- a stretch of rows that takes the first rows' points
+  -> test_how_the_work_is_shared_out_does_not_tell
+- tables filled beyond their end -> test_more_points_than_the_tables_hold
 """
 
 from __future__ import annotations
