@@ -8,7 +8,8 @@ Faults tried -> the tests that caught them:
 
 - bins of an NCHW block written as those of the first; a block's scratch not cleared:
   formats and threads agree to the last bit
-- whole numbers that turn float32 bins to float64: RoIPool divides bins in the RoIs' type
+- whole numbers that turn float32 bins to float64: RoIPool divides bins in their type
+- winners sought under no_grad: RoIPool looks for winners only where ...
 """
 
 from __future__ import annotations
