@@ -321,6 +321,20 @@ def test_matching_boxes_is_matching_their_iou(
 
 
 @every_fused
+def test_ties_between_boxes_and_between_candidates(floor: Floor) -> None:
+    """Boxes 1 and 2 are equal: the first is taken. Box 0 has two halves: both match."""
+    boxes = np.array([[10.0, 10, 14, 14], [0, 0, 4, 4], [0, 0, 4, 4]])
+    halves = [[10, 10, 14, 12], [10, 12, 14, 14]]
+    candidates = np.array(
+        [[0, 0, 4, 4], [0, 0, 4, 2], *halves, [20, 20, 24, 24]], float
+    )
+    strict = floor.match_boxes(boxes, candidates, 0.7, 0.3, False)
+    assert strict.tolist() == [1, IGNORED, IGNORED, IGNORED, BACKGROUND]
+    loose = floor.match_boxes(boxes, candidates, 0.7, 0.3, True)
+    assert loose.tolist() == [1, IGNORED, 0, 0, BACKGROUND]
+
+
+@every_fused
 @either_quality
 def test_many_candidates_are_matched_as_the_reference_says(
     floor: Floor, rng: np.random.Generator, low_quality: bool
