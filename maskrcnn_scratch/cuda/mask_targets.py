@@ -203,7 +203,7 @@ def target_rows(masks: Any, boxes: Any, index: Any, threshold: Any, out: Any) ->
         if t < here:
             place_rows(cells, weights, y, i, base, t)
         cuda.syncthreads()
-        start, end = x[0] + j * x[1], x[0] + (j + chunk) * x[1]
+        start, end = x[0] + j * x[1], x[0] + min(j + chunk, size) * x[1]
         left, right = columns_under(start, end, width)
         s = 0
         for begin in range(left, right, chunk):
