@@ -92,6 +92,39 @@ def mean_of_row(
         assign(out, (r, i, j, c), total * scale)
 
 
+@device
+def fill_with_nan(out: Any, r: Any, first: Any, stop: Any, c: Any) -> None:
+    """Some rows of bins of a RoI that is of no image or level."""
+    if c < out.shape[3]:
+        for i in range(first, stop):
+            for j in range(out.shape[2]):
+                assign(out, (r, i, j, c), NAN)
+
+
+@device
+def merge_rows(
+    cells: Any,
+    fractions: Any,
+    count: Any,
+    samples: Any,
+    taps: Any,
+    weights: Any,
+    tap_counts: Any,
+    rows: Any,
+) -> None:
+    """The taps of each row of bins, a thread a row; ``count`` points make a row."""
+    for k in range(cuda.threadIdx.x, rows, cuda.blockDim.x):
+        place = k * count
+        tap_counts[k] = merge_taps(
+            cells[0, place:],
+            fractions[0, place:],
+            count,
+            samples,
+            taps[2 * place :],
+            weights[2 * place :],
+        )
+
+
 @kernel
 def mean_kernel(
     maps: Any,
@@ -104,10 +137,7 @@ def mean_kernel(
     rows_a_block: Any,
     out: Any,
 ) -> None:
-    """Block (x, y): the x-th stretch of rows of bins, the y-th of channels.
-
-    Leaves out RoIs with more points than the tables hold.
-    """
+    """Block (x, y): the x-th stretch of rows of bins, the y-th of channels."""
     cells = cuda.shared.array((2, POINTS), np.int32)
     fractions = cuda.shared.array((2, POINTS), np.float32)
     taps = cuda.shared.array(ROW_TAPS, np.int32)
@@ -120,33 +150,21 @@ def mean_kernel(
     first = stretch * rows_a_block
     stop = min(first + rows_a_block, bins_y)
     c = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-
     level = level_of_roi(rois, r, levels, borders, len(maps))
     image = image_of(rois, r, maps[0].shape[0])
     if level < 0 or image < 0:
-        if c < channels:
-            for i in range(first, stop):
-                for j in range(bins_x):
-                    assign(out, (r, i, j, c), NAN)
+        fill_with_nan(out, r, first, stop, c)
         return
     features = maps[level][image]
     where = rois, scales, levels, borders, sampling_ratio, placement
     place_roi(where, r, level, out, features, axes)
     y_count, x_count = np.int32(axes[0, 3]), np.int32(axes[1, 3])
-    if not fits(rows_a_block, y_count, bins_x, x_count):
+    if not fits(rows_a_block, y_count, bins_x, x_count):  # the naive kernel does it
         return
     fill_points(axes, first, stop, bins_x, cells, fractions)
     cuda.syncthreads()
-    for k in range(cuda.threadIdx.x, stop - first, cuda.blockDim.x):
-        place = k * y_count
-        tap_counts[k] = merge_taps(
-            cells[0, place:],
-            fractions[0, place:],
-            y_count,
-            axes[0, 2],
-            taps[2 * place :],
-            weights[2 * place :],
-        )
+    points = cells, fractions, y_count, axes[0, 2]
+    merge_rows(*points, taps, weights, tap_counts, stop - first)
     cuda.syncthreads()
     if c >= channels:
         return

@@ -87,4 +87,5 @@ class MaskHead(nn.Module):
             if (own := positives.rois[:, 0] == image).any()
         ]
         goal = torch.cat([*wanted, logits.new_zeros(0, *logits.shape[1:])])
-        return {"mask": ops.sigmoid_cross_entropy(logits, goal)}
+        only_map = torch.zeros_like(positives.labels)
+        return {"mask": ops.mask_loss(logits[:, None], only_map, goal)}

@@ -113,7 +113,7 @@ def _mask_loss(
 
 @_mask_loss.register_fake
 def _(mask_logits: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    slopes = torch.empty_like(targets, dtype=torch.float32)
+    slopes = targets.new_empty(targets.shape, dtype=torch.float32)
     return slopes.new_empty(()), slopes
 
 
