@@ -130,10 +130,9 @@ def roi_pool_backward(grad: Any, argmax: Any, rois: Any, shape: Any) -> Any:
 def pyramid_anchors(
     sizes: Any, ratios: Any, strides: Any, grid_sizes: Any, rounded: bool = False
 ) -> Any:
-    return [
-        tensors(ops.grid_anchors)(cell_anchors([size], ratios, rounded), stride, grid)
-        for size, stride, grid in zip(sizes, strides, grid_sizes, strict=True)
-    ]
+    cells = [ops.cell_anchors([size], ratios, rounded).double() for size in sizes]
+    levels = ops.pyramid_anchors(torch.stack(cells), strides, grid_sizes)
+    return [to_array(level) for level in levels]
 
 
 def cell_anchors(sizes: Any, ratios: Any, rounded: bool = False) -> Any:

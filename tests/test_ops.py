@@ -5,7 +5,12 @@ are checked, gradients are those of the function, compiled graphs and threads ch
 nothing, and float32, bfloat16 and any memory format are taken.
 
 Faults tried, and the test that caught each:
-MUTANTS
+
+- > for >= where a level begins, a border moved ->
+  test_a_rule_chooses_the_levels_that_fpn_levels_gives
+- shapes propagated wrongly, for bins (memory format too), boxes and anchors ->
+  test_operators_are_registered_rightly
+- no look at the number of levels, or at max_keep -> test_wrong_arguments_are_named
 """
 
 from __future__ import annotations
@@ -232,6 +237,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: ops.multiscale_roi_align([FEATURES], ROIS, INDEX, 2, [0.5]),
         ValueError,
         r"levels must be in 0..0, but number 1 is 1",
+    ),
+    "fewer levels than RoIs": (
+        lambda: ops.multiscale_roi_align([FEATURES], ROIS, INDEX[:2], 2, [0.5]),
+        ValueError,
+        "levels must have a row for each of the 3 RoIs, but has 2",
     ),
     "levels of other channels": (
         lambda: ops.multiscale_roi_align(
@@ -505,12 +515,21 @@ def every_operator() -> Iterator[tuple[str, tuple[Any, ...]]]:
         for where in ((INDEX, [math.nan]), (None, [30.0])):
             yield "roi_align", (pyramid, ROIS, *where, 2, 3, SCALES, 2, True, mode)
         yield "roi_warp", (x, ROIS, 2, 3, 0.5, 2, mode)
+    last = FEATURES.contiguous(memory_format=torch.channels_last).requires_grad_()
+    given = (INDEX * 0, [math.nan])
+    yield "roi_align", ([last], ROIS, *given, 2, 3, [0.5], 2, True, "mean")
     yield "roi_pool", (x, ROIS, 2, 3, 0.5, "round")
     yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5, None)
     yield "segmented_nms", (BOXES, SCORES, INDEX, 0.5, 1)
     yield "match", (BOXES, BOXES[1:], 0.7, 0.3, True)
     yield "mask_fractions", (MASKS, BOXES, INDEX, 7)
     yield "paste_masks", (torch.rand(3, 4, 4), BOXES, 8, 9, 0.5)
+    yield "pyramid_anchors", (torch.rand(2, 3, 4), [4.0, 8.0], [3, 2], [5, 3])
+    deltas, sizes, ones = torch.rand(1, 3, 4), torch.rand(2, 2), [1.0] * 4
+    chosen = (SCORES[None, :2], INDEX[None, :2])
+    yield "decode_proposals", (BOXES, deltas, *chosen, sizes[:1], ones, 0.0)
+    scores = torch.rand(3, 2)
+    yield "decode_detections", (ROIS, torch.rand(3, 2, 4), scores, sizes, 0.5, ones)
 
 
 @pytest.mark.usefixtures("own_checks")  # symbolic sizes are no ints

@@ -132,10 +132,7 @@ def spread_kernel(
     blocks_a_roi: Any,
     d_maps: Any,
 ) -> None:
-    """Block (x, y): every ``blocks_a_roi``-th row of cells, the y-th of the channels.
-
-    Leaves out RoIs with more points than the tables hold.
-    """
+    """Block (x, y): every ``blocks_a_roi``-th row of cells, the y-th of the channels."""
     cells = cuda.shared.array((2, POINTS), np.int32)
     fractions = cuda.shared.array((2, POINTS), np.float32)
     shares = cuda.shared.array(POINTS, np.float32)
@@ -152,7 +149,7 @@ def spread_kernel(
     place_roi(where, r, level, grad, d_map, axes)
     y_count, x_count = np.int32(axes[0, 3]), np.int32(axes[1, 3])
     if not fits(bins_y, y_count, bins_x, x_count) or bins_y > POINTS:
-        return
+        return  # the naive kernel does it
     fill_points(axes, 0, bins_y, bins_x, cells, fractions)
     cuda.syncthreads()
     scale = np.float32(1.0 / max(axes[0, 2] * axes[1, 2], 1.0))
