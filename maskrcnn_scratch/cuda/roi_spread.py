@@ -132,7 +132,7 @@ def spread_kernel(
     blocks_a_roi: Any,
     d_maps: Any,
 ) -> None:
-    """Block (x, y): every ``blocks_a_roi``-th row of cells, the y-th of the channels."""
+    """Block (x, y): every ``blocks_a_roi``-th row of cells, part y of the channels."""
     cells = cuda.shared.array((2, POINTS), np.int32)
     fractions = cuda.shared.array((2, POINTS), np.float32)
     shares = cuda.shared.array(POINTS, np.float32)
