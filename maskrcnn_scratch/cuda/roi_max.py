@@ -11,7 +11,6 @@ forward, as much as the output itself, for a mode that few train with.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,16 @@ from maskrcnn_scratch.cuda.bilinear import add_at, mix
 from maskrcnn_scratch.cuda.compiled import device, kernel
 from maskrcnn_scratch.cuda.fpn_levels import level_of_roi
 from maskrcnn_scratch.cuda.numbers import assign, to_float32
-from maskrcnn_scratch.cuda.roi_tables import POINTS, fill_points, fits, place_roi
+from maskrcnn_scratch.cuda.roi_tables import (
+    POINTS,
+    fill_points,
+    fill_with_nan,
+    fits,
+    place_roi,
+)
 from maskrcnn_scratch.cuda.taps import image_of
 
 ZERO = np.float32(0)
-NAN = np.float32(math.nan)
 NOTHING = np.int32(-9)
 
 
@@ -101,10 +105,7 @@ def max_kernel(
     level = level_of_roi(rois, r, levels, borders, len(maps))
     image = image_of(rois, r, maps[0].shape[0])
     if level < 0 or image < 0:
-        if c < channels:
-            for i in range(first, stop):
-                for j in range(bins_x):
-                    assign(out, (r, i, j, c), NAN)
+        fill_with_nan(out, r, first, stop, c)
         return
     features = maps[level][image]
     where = rois, scales, levels, borders, sampling_ratio, placement

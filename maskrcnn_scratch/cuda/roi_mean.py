@@ -19,7 +19,6 @@ multiprocessors it is more: each row of bins fetches its own 2 to 4 rows of cell
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from maskrcnn_scratch.cuda.numbers import assign, to_float32
 from maskrcnn_scratch.cuda.roi_tables import (
     POINTS,
     fill_points,
+    fill_with_nan,
     fits,
     merge_taps,
     place_roi,
@@ -41,7 +41,6 @@ from maskrcnn_scratch.cuda.taps import image_of
 ROWS = 16  # of bins, in one block
 ROW_TAPS = 512  # two a point
 ZERO = np.float32(0)
-NAN = np.float32(math.nan)
 NOTHING = np.int32(-9)  # no column is held
 
 
@@ -90,15 +89,6 @@ def mean_of_row(
                 held = cell
             total += mix(left, right, fractions[p])
         assign(out, (r, i, j, c), total * scale)
-
-
-@device
-def fill_with_nan(out: Any, r: Any, first: Any, stop: Any, c: Any) -> None:
-    """Some rows of bins of a RoI that is of no image or level."""
-    if c < out.shape[3]:
-        for i in range(first, stop):
-            for j in range(out.shape[2]):
-                assign(out, (r, i, j, c), NAN)
 
 
 @device

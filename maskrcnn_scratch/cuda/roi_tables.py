@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import cuda
 
 from maskrcnn_scratch.cuda.compiled import device
+from maskrcnn_scratch.cuda.numbers import assign
 from maskrcnn_scratch.cuda.taps import axis_of, locate, window_start
 
 POINTS = 256  # of an axis that a table holds
 ONE = np.float32(1)
+NAN = np.float32(math.nan)
 
 
 @device
@@ -104,3 +107,12 @@ def merge_taps(
                 taps[n], weights[n] = cell, weight
                 n += 1
     return n
+
+
+@device
+def fill_with_nan(out: Any, r: Any, first: Any, stop: Any, c: Any) -> None:
+    """Some rows of bins of a RoI that is of no image or level."""
+    if c < out.shape[3]:
+        for i in range(first, stop):
+            for j in range(out.shape[2]):
+                assign(out, (r, i, j, c), NAN)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d
+from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d, scale_and_shift
 
 
 @torch.no_grad()
@@ -29,9 +28,7 @@ def fold_batch_norm(model: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(
                 norm, (FrozenBatchNorm2d, nn.BatchNorm2d)
             ):
-                mean = cast(Tensor, norm.running_mean)
-                variance = cast(Tensor, norm.running_var)
-                scale = norm.weight * (variance + norm.eps).rsqrt()
+                scale, shift = scale_and_shift(norm)
                 conv.weight.mul_(scale.view(-1, 1, 1, 1))
-                conv.bias = nn.Parameter(norm.bias - mean * scale)
+                conv.bias = nn.Parameter(shift)
                 setattr(parent, name, nn.Identity())

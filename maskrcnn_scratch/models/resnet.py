@@ -39,10 +39,15 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        scale, shift = (v.to(x.dtype).view(-1, 1, 1) for v in (scale, shift))
+        scale, shift = (v.to(x.dtype).view(-1, 1, 1) for v in scale_and_shift(self))
         return torch.addcmul(shift, x, scale)  # in one pass through memory
+
+
+def scale_and_shift(norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm with fixed statistics does: y = x * scale + shift."""
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return scale, norm.bias - mean * scale
 
 
 def make_norm(config: ModelConfig, channels: int) -> nn.Module:

@@ -70,6 +70,7 @@ class RPN(nn.Module):
         before = config.rpn_pre_nms_train if self.training else config.rpn_pre_nms_test
         after = config.rpn_post_nms_train if self.training else config.rpn_post_nms_test
         sizes = anchors[0].new_tensor(image_sizes)
+        image = torch.arange(len(sizes), device=sizes.device)[:, None]
         boxes, scores, segments = [], [], []
         for level, (anchor, logit, delta) in enumerate(
             zip(anchors, logits, deltas, strict=True)
@@ -84,7 +85,6 @@ class RPN(nn.Module):
                 config.rpn_box_weights,
                 config.rpn_min_size,
             )
-            image = torch.arange(len(sizes), device=sizes.device)[:, None]
             boxes.append(box.flatten(0, 1))
             scores.append(score.flatten())
             segments.append((image * len(anchors) + level).expand_as(score).flatten())

@@ -18,14 +18,17 @@ def to_array(tensor: Tensor) -> Array:
     return array
 
 
+def real(tensor: Tensor) -> Tensor:
+    """Boxes, scores or maps in a type that kernels compare in: float32 or float64."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
 def real_array(tensor: Tensor) -> Array:
     """Boxes, scores or maps as float32 or float64, one row after the other in memory.
 
     A copy only where they are not: kernels are compiled for these types and that order.
     """
-    if tensor.dtype not in (torch.float32, torch.float64):
-        tensor = tensor.float()
-    return to_array(tensor.contiguous())
+    return to_array(real(tensor).contiguous())
 
 
 def workers() -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from maskrcnn_scratch.cpu.compiled import Array
 from maskrcnn_scratch.cpu.numbers import HALF
-from maskrcnn_scratch.ops.arrays import to_array
+from maskrcnn_scratch.ops.arrays import real, to_array
 
 IN_PLACE = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -32,8 +32,7 @@ def is_planar(features: Tensor) -> bool:
 
 def rois_array(rois: Tensor) -> Array:
     """RoIs in their own float32 or float64, in which the kernels place them."""
-    double = rois.dtype == torch.float64
-    return to_array(rois if double else rois.float())
+    return to_array(real(rois))
 
 
 def maps_array(maps: Tensor, planar: bool, bits: bool = True) -> Array:

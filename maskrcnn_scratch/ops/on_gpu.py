@@ -11,20 +11,14 @@ has it not on every machine.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from maskrcnn_scratch.ops.anchors import _pyramid_anchors
+from maskrcnn_scratch.ops.arrays import real
 from maskrcnn_scratch.ops.masks import _mask_fractions, _paste_masks
 from maskrcnn_scratch.ops.matching import _match
 from maskrcnn_scratch.ops.nms import _segmented_nms
 from maskrcnn_scratch.ops.predictions import _decode_detections, _decode_proposals
-
-
-def real(tensor: Tensor) -> Tensor:
-    """Boxes and scores in a type that kernels compare in: float32 or float64."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-
 
 MANY_BOXES = 16384
 """NMS of so many takes 34 MB where nothing is known about the segments' sizes."""
