@@ -37,14 +37,17 @@ class Target(_Record):
     ``masks`` are 0 or 1. ``crowd`` marks regions that hold many objects: training
     leaves them out, evaluation lets detections fall into them. ``keypoints`` are
     ``(x, y, v)`` with COCO's visibility v: 0 not labelled, 1 hidden, 2 visible.
+    ``proposals`` are boxes that another model found before, best first. Masks,
+    keypoints and proposals are None where a model needs none.
     """
 
     image_id: int
     boxes: Float32[Tensor, "objects 4"]
     labels: Int64[Tensor, " objects"]
-    masks: UInt8[Tensor, "objects height width"]
+    masks: UInt8[Tensor, "objects height width"] | None
     crowd: Bool[Tensor, " objects"]
     keypoints: Float32[Tensor, "objects points 3"] | None = None
+    proposals: Float32[Tensor, "proposals 4"] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -55,7 +58,7 @@ class Target(_Record):
             self,
             boxes=self.boxes[index],
             labels=self.labels[index],
-            masks=self.masks[index],
+            masks=None if self.masks is None else self.masks[index],
             crowd=self.crowd[index],
             keypoints=None if self.keypoints is None else self.keypoints[index],
         )
@@ -66,8 +69,8 @@ class Detections(_Record):
     """What the model found in one image, best score first.
 
     ``mask_probabilities`` are the m x m maps of the predicted class, each stretched
-    over its box; ``masks`` are the same pasted into the image and thresholded. Either
-    is None where it has not been computed.
+    over its box; ``masks`` are the same pasted into the image and thresholded;
+    ``keypoints`` are (x, y, score). Each is None where it has not been computed.
     """
 
     boxes: Float[Tensor, "detections 4"]
@@ -75,6 +78,7 @@ class Detections(_Record):
     labels: Int64[Tensor, " detections"]
     mask_probabilities: Float[Tensor, "detections m m"] | None = None
     masks: Bool[Tensor, "detections height width"] | None = None
+    keypoints: Float[Tensor, "detections points 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
