@@ -1,18 +1,18 @@
 """Resizing, flipping and cropping an image together with its ground truth.
 
-Every function takes and returns ``(image, target)`` and keeps boxes, masks and
-keypoints on the same pixels: a point at x in an image of width w goes to
+Every function takes and returns ``(image, target)`` and keeps boxes, masks, keypoints
+and proposals on the same pixels: a point at x in an image of width w goes to
 ``x * new_w / w`` when it is resized and to ``w - x`` when it is mirrored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,15 +59,31 @@ def resize_to(image: Tensor, target: Target, size: tuple[int, int]) -> Sample:
     ratio_y, ratio_x = size[0] / image.shape[1], size[1] / image.shape[2]
     rows = nearest(image.shape[1], size[0])
     columns = nearest(image.shape[2], size[1])
+    ratios = torch.tensor([ratio_x, ratio_y, ratio_x, ratio_y])
+    masks = target.masks
     target = replace(
-        target,
-        boxes=target.boxes * torch.tensor([ratio_x, ratio_y, ratio_x, ratio_y]),
-        masks=target.masks.index_select(1, rows).index_select(2, columns),
+        move_boxes(target, lambda boxes: boxes * ratios),
+        masks=None
+        if masks is None
+        else masks.index_select(1, rows).index_select(2, columns),
         keypoints=None
         if target.keypoints is None
         else target.keypoints * torch.tensor([ratio_x, ratio_y, 1.0]),
     )
     return resize_image(image, size), target
+
+
+def move_boxes(
+    target: Target,
+    move: Callable[[Float32[Tensor, "n 4"]], Float32[Tensor, "n 4"]],
+) -> Target:
+    """Objects' boxes and proposals at their new places."""
+    proposals = target.proposals
+    return replace(
+        target,
+        boxes=move(target.boxes),
+        proposals=None if proposals is None else move(proposals),
+    )
 
 
 def nearest(old: int, new: int) -> Int64[Tensor, " new"]:
@@ -105,9 +121,6 @@ def mirror(
 ) -> Sample:
     """Flip x (axis 0) or y (axis 1)."""
     extent = image.shape[2 - axis]
-    boxes = target.boxes.clone()
-    boxes[:, axis] = extent - target.boxes[:, axis + 2]
-    boxes[:, axis + 2] = extent - target.boxes[:, axis]
     keypoints = target.keypoints
     if keypoints is not None:
         keypoints = keypoints.clone()
@@ -116,9 +129,19 @@ def mirror(
             labelled, extent - keypoints[..., axis], keypoints[..., axis]
         )
         keypoints = swapped(keypoints, keypoint_swap)
-    masks = target.masks.flip(2 - axis)
-    flipped = replace(target, boxes=boxes, masks=masks, keypoints=keypoints)
-    return image.flip(2 - axis), flipped
+    masks = None if target.masks is None else target.masks.flip(2 - axis)
+    flipped = move_boxes(target, lambda boxes: mirrored_boxes(boxes, axis, extent))
+    return image.flip(2 - axis), replace(flipped, masks=masks, keypoints=keypoints)
+
+
+def mirrored_boxes(
+    boxes: Float32[Tensor, "n 4"], axis: int, extent: int
+) -> Float32[Tensor, "n 4"]:
+    """x (axis 0) or y (axis 1) to ``extent`` less it; the corners change places."""
+    mirrored = boxes.clone()
+    mirrored[:, axis] = extent - boxes[:, axis + 2]
+    mirrored[:, axis + 2] = extent - boxes[:, axis]
+    return mirrored
 
 
 def transpose(
@@ -133,10 +156,10 @@ def transpose(
     keypoints = target.keypoints
     if keypoints is not None:
         keypoints = swapped(keypoints[..., [1, 0, 2]], keypoint_swap)
+    masks = target.masks
     return image.transpose(1, 2).contiguous(), replace(
-        target,
-        boxes=target.boxes[:, [1, 0, 3, 2]],
-        masks=target.masks.transpose(1, 2).contiguous(),
+        move_boxes(target, lambda boxes: boxes[:, [1, 0, 3, 2]]),
+        masks=None if masks is None else masks.transpose(1, 2).contiguous(),
         keypoints=keypoints,
     )
 
@@ -154,23 +177,56 @@ def crop(
     """Cut out at most ``side`` x ``side`` pixels; what lies outside is lost.
 
     Boxes are drawn anew around the masks that remain, since the part of an object that
-    is left may be smaller than the part of its box. Keypoints outside become
-    unlabelled. Objects with no pixel left are dropped.
+    is left may be smaller than the part of its box; without masks they are cut, as
+    proposals are. Keypoints outside become unlabelled. Objects with no pixel left are
+    dropped, and so are proposals.
     """
     image = image[:, top : top + side, left : left + side].contiguous()
+    size = (image.shape[1], image.shape[2])
+    target = move_boxes(target, lambda boxes: cut_boxes(boxes, top, left, size))
     target = replace(
-        target, masks=target.masks[:, top : top + side, left : left + side]
+        target,
+        masks=None
+        if target.masks is None
+        else target.masks[:, top : top + side, left : left + side].contiguous(),
+        keypoints=None
+        if target.keypoints is None
+        else cut_keypoints(target.keypoints, top, left, size),
+        proposals=None
+        if target.proposals is None
+        else target.proposals[has_extent(target.proposals)],
     )
     target = drop_empty(target)
-    keypoints = target.keypoints
-    if keypoints is not None:
-        keypoints = keypoints - torch.tensor([left, top, 0])
-        x, y = keypoints[..., 0], keypoints[..., 1]
-        inside = (x >= 0) & (y >= 0) & (x < image.shape[2]) & (y < image.shape[1])
-        keypoints = keypoints * (inside & (keypoints[..., 2] > 0))[..., None]
-    boxes = boxes_around(target.masks)
-    masks = target.masks.contiguous()
-    return image, replace(target, boxes=boxes, masks=masks, keypoints=keypoints)
+    if target.masks is not None:
+        target = replace(target, boxes=boxes_around(target.masks))
+    return image, target
+
+
+def cut_boxes(
+    boxes: Float32[Tensor, "n 4"], top: int, left: int, size: tuple[int, int]
+) -> Float32[Tensor, "n 4"]:
+    """In the frame of a window of ``size`` (height, width), and within it."""
+    height, width = size
+    moved = boxes - torch.tensor([left, top, left, top])
+    return moved.clamp(min=0).minimum(torch.tensor([width, height, width, height]))
+
+
+def cut_keypoints(
+    keypoints: Float32[Tensor, "objects points 3"],
+    top: int,
+    left: int,
+    size: tuple[int, int],
+) -> Float32[Tensor, "objects points 3"]:
+    """In the frame of a window of ``size`` (height, width); zero where not inside."""
+    keypoints = keypoints - torch.tensor([left, top, 0])
+    x, y, v = keypoints.unbind(-1)
+    inside = (x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0]) & (v > 0)
+    return keypoints * inside[..., None]
+
+
+def has_extent(boxes: Float32[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+    """Whether a box has both width and height."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(1)
 
 
 def boxes_around(
@@ -189,6 +245,13 @@ def boxes_around(
 
 
 def drop_empty(target: Target) -> Target:
-    """The objects that have a pixel left: too small a scale can lose them."""
-    kept = target.masks.numpy().any((1, 2))
-    return target if kept.all() else target.select(torch.from_numpy(kept))
+    """The objects of which something is left.
+
+    Too small a scale can lose all pixels of a mask; without masks boxes count.
+    """
+    kept = (
+        has_extent(target.boxes)
+        if target.masks is None
+        else torch.from_numpy(target.masks.numpy().any((1, 2)))
+    )
+    return target if bool(kept.all()) else target.select(kept)
