@@ -88,6 +88,19 @@ def test_objects_lost_in_shrinking_are_dropped() -> None:
     assert len(small(image, target, generator(0))[1]) == 1
 
 
+def test_objects_cropped_away_are_dropped_without_masks() -> None:
+    """A box in the left half is out of most crops; no box without extent comes out."""
+    image, target = one_person()
+    left = replace(target, masks=None, boxes=torch.tensor([[0.0, 0, 2, 6]]))
+    cutting = TrainTransform(horizontal_flip=0, min_sizes=(6,), crop=4)
+    counts = set()
+    for seed in range(30):
+        _, cut = cutting(image, left, generator(seed))
+        assert (cut.boxes[:, 2:] > cut.boxes[:, :2]).all()
+        counts.add(len(cut))
+    assert counts == {0, 1}
+
+
 def test_crops_are_everywhere() -> None:
     """Each of the 5 x 3 places of a 4-pixel square in 8 x 6 pixels is drawn."""
     _, target = one_person()

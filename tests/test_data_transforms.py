@@ -16,6 +16,10 @@ Faults tried -> the test that caught them:
 - crop keeps the boxes' old frame, or keypoints' -> test_a_crop_is_a_window
 - the crop's far border counted as inside
   -> test_a_keypoint_on_the_crops_border_is_outside
+- proposals left where they were, or cropped-away ones kept
+  -> test_proposals_move_like_boxes
+- boxes without masks not cut to the crop, or in the old frame
+  -> test_masks_change_nothing_else
 """
 
 from __future__ import annotations
@@ -44,6 +48,7 @@ from maskrcnn_scratch.data.transforms import (
 )
 from maskrcnn_scratch.structures import Target
 
+Move = Callable[[Sample], Sample]
 Mirror = Callable[..., Sample]
 MIRRORS = [horizontal_flip, vertical_flip, transpose]
 SWAP = (0, 2, 1)  # nose, left hand, right hand
@@ -74,6 +79,16 @@ def samples(draw: st.DrawFn, largest: int = 12) -> Sample:
         crowd=torch.zeros(count, dtype=torch.bool),
         keypoints=keypoints,
     )
+
+
+def moves() -> st.SearchStrategy[Move]:
+    """Any of the transforms, with its values drawn."""
+    mirrors = st.sampled_from(MIRRORS).map(lambda mirror: lambda s: mirror(*s, SWAP))
+    sizes = st.tuples(st.integers(2, 30), st.integers(2, 30))
+    resizes = sizes.map(lambda size: lambda sample: resize_to(*sample, size))
+    windows = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(1, 8))
+    crops = windows.map(lambda window: lambda sample: crop(*sample, *window))
+    return st.one_of(mirrors, resizes, crops)
 
 
 def assert_equal(one: Sample, other: Sample) -> None:
@@ -124,6 +139,42 @@ def test_quarter_turns_add_up(sample: Sample) -> None:
     for _ in range(4):
         turned = horizontal_flip(*transpose(*turned, SWAP), SWAP)
     assert_equal(turned, sample)
+
+
+def without_masks(sample: Sample) -> Sample:
+    return sample[0], replace(sample[1], masks=None)
+
+
+@given(sample=samples(), move=moves())
+def test_masks_change_nothing_else(sample: Sample, move: Move) -> None:
+    """These masks fill their boxes, so boxes alone tell the same."""
+    image, target = move(sample)
+    alone_image, alone = move(without_masks(sample))
+    assert torch.equal(alone_image, image)
+    assert alone.masks is None
+    assert_equal((image, replace(alone, masks=target.masks)), (image, target))
+
+
+@given(sample=samples(), move=moves())
+def test_proposals_move_like_boxes(sample: Sample, move: Move) -> None:
+    """Proposals that are the objects' boxes are so afterwards."""
+    image, target = without_masks(sample)
+    _, moved = move((image, replace(target, proposals=target.boxes)))
+    assert moved.proposals is not None
+    assert torch.equal(moved.proposals, moved.boxes)
+
+
+@given(sample=samples(), move=moves())
+def test_proposals_are_no_objects(sample: Sample, move: Move) -> None:
+    """Which objects there are is nothing to them."""
+    image, target = sample
+    boxes = torch.tensor([[0.0, 0, 1, 1]])
+    _, moved = move((image, replace(target, proposals=boxes)))
+    nothing = target.select(torch.zeros(len(target), dtype=torch.bool))
+    _, alone = move((image, replace(nothing, proposals=boxes)))
+    assert moved.proposals is not None
+    assert alone.proposals is not None
+    assert torch.equal(moved.proposals, alone.proposals)
 
 
 def one_person() -> Sample:
