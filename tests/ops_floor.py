@@ -150,7 +150,13 @@ def objectness_loss(logits: Any, labels: Any) -> Any:
 
 def sample(matched: Any, count: int, positive_fraction: float, rng: Any) -> Any:
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    return tensors(ops.sample)(matched, count, positive_fraction, generator)
+    matched = torch.as_tensor(matched)
+    index, positive, valid = ops.sample(matched, count, positive_fraction, generator)
+    # The law of the operator's order: positives, then negatives, then padding.
+    rank = positive.int() + valid.int()
+    assert (rank[1:] <= rank[:-1]).all()
+    chosen = index[positive], index[valid & ~positive]
+    return tuple(rows.sort().values.numpy() for rows in chosen)
 
 
 def paste_mask(

@@ -22,8 +22,8 @@ from maskrcnn_scratch.ops.losses import (
     softmax_cross_entropy,
 )
 from maskrcnn_scratch.ops.masks import mask_targets, paste_masks
-from maskrcnn_scratch.ops.matching import match, match_iou, sample
-from maskrcnn_scratch.ops.nms import batched_nms, nms
+from maskrcnn_scratch.ops.matching import Sample, match, match_iou, sample
+from maskrcnn_scratch.ops.nms import batched_nms, nms, nms_survivors
 from maskrcnn_scratch.ops.predictions import decode_detections, decode_proposals
 from maskrcnn_scratch.ops.roi_align import multiscale_roi_align, roi_align
 from maskrcnn_scratch.ops.roi_pool import roi_pool
@@ -31,6 +31,7 @@ from maskrcnn_scratch.ops.roi_warp import roi_warp
 
 __all__ = [
     "LevelRule",
+    "Sample",
     "batched_nms",
     "box_area",
     "box_iou",
@@ -48,6 +49,7 @@ __all__ = [
     "match_iou",
     "multiscale_roi_align",
     "nms",
+    "nms_survivors",
     "paste_masks",
     "pyramid_anchors",
     "roi_align",

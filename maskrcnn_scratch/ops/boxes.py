@@ -81,7 +81,8 @@ def encode_boxes(
     centres, sizes = _centres_and_sizes(reference_boxes)
     new_centres, new_sizes = _centres_and_sizes(boxes)
     shift, scale = (new_centres - centres) / sizes, torch.log(new_sizes / sizes)
-    return torch.cat([shift, scale], dim=1) * boxes.new_tensor(weights)
+    deltas = torch.cat([shift, scale], dim=1).unbind(1)
+    return torch.stack([w * d for w, d in zip(weights, deltas, strict=True)], dim=1)
 
 
 def decode_boxes(

@@ -48,7 +48,10 @@ def levels_by_area(
     """
     width, height = (boxes[:, 2:] - boxes[:, :2]).double().unbind(1)
     area = torch.where((width > 0) & (height > 0), width * height, 0)
-    return (area[:, None] >= area.new_tensor(borders)).sum(dim=1)
+    level = torch.zeros_like(area, dtype=torch.int64)
+    for border in borders:
+        level += area >= border
+    return level
 
 
 @torch.no_grad()

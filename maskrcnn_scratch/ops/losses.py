@@ -3,6 +3,8 @@
 The formulas, with gradients by hand, are in ``reference.losses``. Logits are scores
 before softmax or sigmoid. Means are over all elements; of no elements a loss is 0, and
 still part of the graph.
+
+``weights``, one a row, let rows count more, less or not at all: see ``weighting``.
 """
 
 from __future__ import annotations
@@ -20,23 +22,34 @@ from maskrcnn_scratch.ops.checks import (
     require_range,
     require_shape,
 )
+from maskrcnn_scratch.ops.weighting import (
+    Weights,
+    require_weights,
+    weighted_mean,
+    weighted_sum,
+    without_padding,
+)
 
 
 def softmax_cross_entropy(
-    logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+    logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"], weights: Weights = None
 ) -> Float[Tensor, ""]:
     """L_cls: the mean of -log softmax(x)_u, u the true class in 0..k-1."""
     require_shape("logits", logits, ("n", "k"))
-    _require_labels(labels, logits)
+    labels = _known_labels(labels, logits, logits.shape[1], weights)
+    logits = without_padding(logits, weights)
     # Taking the greatest logit from all changes nothing and prevents overflow.
     shifted = logits - logits.detach().amax(dim=1, keepdim=True)
     log_sum = torch.log(torch.exp(shifted).sum(dim=1))
     true_class = shifted.gather(1, labels[:, None])[:, 0]
-    return _mean(log_sum - true_class)
+    return weighted_mean(log_sum - true_class, weights)
 
 
 def smooth_l1_loss(
-    x: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], beta: float
+    x: Float[Tensor, "*shape"],
+    target: Float[Tensor, "*shape"],
+    beta: float,
+    weights: Weights = None,
 ) -> Float[Tensor, ""]:
     """L_box: the sum over all elements of smooth-L1 of d = x - target.
 
@@ -46,15 +59,20 @@ def smooth_l1_loss(
     _require_same_shape("x", x, "target", target)
     if not beta >= 0:
         raise ValueError(f"beta must be at least 0, not {beta}")
+    require_weights(weights, x)
+    x, target = without_padding(x, weights), without_padding(target, weights)
     distance = torch.abs(x - target)
     if beta == 0:  # d^2 / 0 would put NaN into the gradient even where not chosen
-        return distance.sum()
+        return weighted_sum(distance, weights)
     near = distance**2 / (2 * beta)
-    return torch.where(distance < beta, near, distance - beta / 2).sum()
+    losses = torch.where(distance < beta, near, distance - beta / 2)
+    return weighted_sum(losses, weights)
 
 
 def sigmoid_cross_entropy(
-    logits: Float[Tensor, "*shape"], targets: Float[Tensor, "*shape"]
+    logits: Float[Tensor, "*shape"],
+    targets: Float[Tensor, "*shape"],
+    weights: Weights = None,
 ) -> Float[Tensor, ""]:
     """The mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(x), t in [0, 1].
 
@@ -62,16 +80,22 @@ def sigmoid_cross_entropy(
     log(e^0 + e^-x), which ``logaddexp`` computes without overflow.
     """
     _require_same_shape("logits", logits, "targets", targets)
+    require_weights(weights, logits)
+    logits = without_padding(logits, weights)
+    targets = without_padding(targets, weights)
     zero = torch.zeros_like(logits)
     minus_log_p = torch.logaddexp(zero, -logits)
     minus_log_not_p = torch.logaddexp(zero, logits)
-    return _mean(targets * minus_log_p + (1 - targets) * minus_log_not_p)
+    return weighted_mean(
+        targets * minus_log_p + (1 - targets) * minus_log_not_p, weights
+    )
 
 
 def mask_loss(
     mask_logits: Float[Tensor, "n k m m"],
     labels: Int64[Tensor, " n"],
     targets: Float[Tensor, "n m m"],
+    weights: Weights = None,
 ) -> Float[Tensor, ""]:
     """L_mask: the mean binary cross-entropy of the true class's mask alone.
 
@@ -79,11 +103,11 @@ def mask_loss(
     3): 0..k-1, with no place for the background, which has no mask.
     """
     require_shape("mask_logits", mask_logits, ("n", "k", "m", "m"))
-    _require_labels(labels, mask_logits)
-    if mask_logits.is_cuda and mask_logits.dtype != torch.float64:
+    labels = _known_labels(labels, mask_logits, mask_logits.shape[1], weights)
+    if weights is None and mask_logits.is_cuda and mask_logits.dtype != torch.float64:
         return mask_loss_on_gpu(mask_logits, labels, targets)
     rows = torch.arange(len(labels), device=labels.device)
-    return sigmoid_cross_entropy(mask_logits[rows, labels], targets)
+    return sigmoid_cross_entropy(mask_logits[rows, labels], targets, weights)
 
 
 def mask_loss_on_gpu(
@@ -173,18 +197,21 @@ def _backward(ctx: Any, grad: Tensor, _: object) -> tuple[Any, ...]:
 _mask_loss.register_autograd(_backward, setup_context=_save_slopes)
 
 
-def _mean(losses: Tensor) -> Tensor:
-    """The mean; 0 of nothing, where ``Tensor.mean`` gives NaN."""
-    return losses.sum() / max(losses.numel(), 1)
+def _known_labels(
+    labels: Tensor, logits: Tensor, classes: int, weights: Tensor | None
+) -> Tensor:
+    """The labels, 0 in rows that do not count.
 
-
-def _require_labels(labels: Tensor, logits: Tensor) -> None:
-    """Refuse labels that do not name one of the k classes for each of the n rows."""
+    Refuses others that do not name one of the classes for each of the n rows.
+    """
     require_floating("logits", logits)
     require_shape("labels", labels, ("n",))
     require_integers("labels", labels)
     require_length("labels", labels, "rows of logits", len(logits))
-    require_range("labels", labels, logits.shape[1])
+    require_weights(weights, logits)
+    labels = without_padding(labels, weights)
+    require_range("labels", labels, classes)
+    return labels
 
 
 def _require_same_shape(name: str, x: Tensor, other: str, y: Tensor) -> None:

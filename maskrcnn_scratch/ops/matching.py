@@ -6,8 +6,10 @@ candidates here.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import matching as cpu
@@ -64,18 +66,31 @@ def match_iou(
     return torch.where(good, own, matched)
 
 
+class Sample(NamedTuple):
+    """Candidates to learn from: positives first, then negatives, then padding.
+
+    ``index`` tells which; where a row is not ``valid`` there were too few, and it
+    points to some candidate that is to be left out. So the shape is known before the
+    values are, and a GPU need not be asked how many were drawn.
+    """
+
+    index: Int64[Tensor, " drawn"]
+    positive: Bool[Tensor, " drawn"]
+    valid: Bool[Tensor, " drawn"]
+
+
 @torch.no_grad()
 def sample(
     matched: Int64[Tensor, " n"],
     count: int,
     positive_fraction: float,
     generator: torch.Generator | None = None,
-) -> tuple[Int64[Tensor, " positives"], Int64[Tensor, " negatives"]]:
-    """Indices of the candidates to learn from: (positives, negatives), each ascending.
+) -> Sample:
+    """Draw ``count`` candidates to learn from, or all if they are fewer.
 
-    At most ``count`` in all, at most ``count * positive_fraction`` (rounded down) of
-    them positive; negatives take the places of missing positives. Drawn without
-    replacement, with equal chances, from ``generator`` or torch's default one.
+    At most ``count * positive_fraction`` (rounded down) of them are positive; negatives
+    take the places of missing positives. Drawn without replacement, with equal chances,
+    from ``generator``, which is on the device of ``matched``, or torch's default one.
     """
     require_shape("matched", matched, ("n",))
     require_integers("matched", matched)
@@ -84,21 +99,15 @@ def sample(
             "count must be at least 0 and positive_fraction in [0, 1], "
             f"not {count} and {positive_fraction}"
         )
-    positives = torch.nonzero(matched >= 0).flatten()
-    negatives = torch.nonzero(matched == BACKGROUND).flatten()
-    chosen = _draw(positives, int(count * positive_fraction), generator)
-    return chosen, _draw(negatives, count - len(chosen), generator)
-
-
-def _draw(
-    items: Int64[Tensor, " n"], count: int, generator: torch.Generator | None
-) -> Int64[Tensor, " drawn"]:
-    """``count`` of the items, or all if they are fewer, in ascending order."""
-    if len(items) <= count:
-        return items
-    device = items.device if generator is None else generator.device
-    order = torch.randperm(len(items), generator=generator, device=device)
-    return items[order[:count].to(items.device)].sort().values
+    quota = min(int(count * positive_fraction), len(matched))
+    # A key in [0, 1) for each; those with the greatest keys are drawn.
+    keys = torch.rand(len(matched), generator=generator, device=matched.device)
+    drawn = torch.where(matched >= 0, keys, -1.0).topk(quota)
+    keys = torch.where(matched == BACKGROUND, keys, -1.0)
+    first = torch.where(drawn.values >= 0, 2.0, keys[drawn.indices])
+    keys = keys.scatter(0, drawn.indices, first)
+    values, index = keys.topk(min(count, len(matched)))
+    return Sample(index, values == 2, values >= 0)
 
 
 def _require_order(high: float, low: float) -> None:

@@ -1,7 +1,7 @@
 """What the operators do with tensors on a GPU: they launch the kernels of ``cuda``.
 
 Nothing travels to the CPU, and only an operator whose result has a length that the
-values decide (NMS) waits for the GPU, once. Values are not checked there, for to look
+values decide (``batched_nms``) waits for the GPU, once. Values are not checked there, for to look
 at one is to wait: a RoI of no image gives NaN instead of an error.
 
 float64, which is for ``gradcheck``, takes the way over the CPU: the kernels add up in
@@ -11,13 +11,14 @@ has it not on every machine.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from maskrcnn_scratch.ops.anchors import _pyramid_anchors
 from maskrcnn_scratch.ops.arrays import real
 from maskrcnn_scratch.ops.masks import _mask_fractions, _paste_masks
 from maskrcnn_scratch.ops.matching import _match
-from maskrcnn_scratch.ops.nms import _segmented_nms
+from maskrcnn_scratch.ops.nms import _nms_survivors, _segmented_nms
 from maskrcnn_scratch.ops.predictions import _decode_detections, _decode_proposals
 
 MANY_BOXES = 16384
@@ -43,6 +44,24 @@ def segmented_nms(
     )
     length = int(count)  # the wait
     return kept[: length if max_keep is None else min(length, max_keep)]
+
+
+@_nms_survivors.register_kernel("cuda")
+def nms_survivors(
+    boxes: Tensor,
+    scores: Tensor,
+    segments: Tensor,
+    iou_threshold: float,
+    largest_group: int,
+) -> Tensor:
+    from maskrcnn_scratch.cuda import nms as cuda
+    from maskrcnn_scratch.cuda.nms_order import sorted_by_segment
+
+    falling, second, stops = sorted_by_segment(real(scores), segments)
+    order = falling if second is None else falling[second]
+    alive = cuda.survivors(real(boxes)[order], stops, iou_threshold, largest_group)
+    survive = torch.zeros_like(alive).scatter_(0, order, alive).bool()
+    return survive & (scores > -torch.inf)
 
 
 @_pyramid_anchors.register_kernel("cuda")
