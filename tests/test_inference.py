@@ -52,8 +52,8 @@ from maskrcnn_scratch.inference.overlay import (
     draw_objects,
 )
 from maskrcnn_scratch.inference.predict import scale_boxes
-from maskrcnn_scratch.inference.settings import PredictSettings
-from maskrcnn_scratch.models import MaskRCNN
+from maskrcnn_scratch.inference.settings import prediction_settings, resize_rule
+from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.structures import Detections, Target
 from maskrcnn_scratch.weights.model_file import write_model_file
 
@@ -61,8 +61,14 @@ from maskrcnn_scratch.weights.model_file import write_model_file
 class BrightBoxes(MaskRCNN):
     """Finds the one bright rectangle of each image; scores .9, .5, .2 for classes."""
 
-    def __init__(self, scores: Sequence[float] = (0.9,), spill: float = 0.0) -> None:
+    def __init__(
+        self,
+        scores: Sequence[float] = (0.9,),
+        spill: float = 0.0,
+        config: ModelConfig = tiny_config().model,  # noqa: B008
+    ) -> None:
         nn.Module.__init__(self)
+        self.config = config
         self.unused = nn.Parameter(torch.zeros(1))
         self.scores = torch.tensor(scores)
         self.spill = spill  # pixels by which boxes are too large on every side
@@ -115,12 +121,13 @@ def test_what_is_found_lies_where_it_is(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(24, 60)), data.draw(st.integers(24, 60))
     x1, y1 = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 8))
     x2, y2 = (data.draw(st.integers(15, side)) for side in (width, height))
-    settings = PredictSettings(
-        min_size=data.draw(st.integers(24, 96)), max_size=data.draw(st.integers(48, 96))
+    config = ModelConfig(
+        image_short=data.draw(st.integers(24, 96)),
+        image_long=data.draw(st.integers(48, 96)),
     )
     image = image_with_box((height, width), (x1, y1, x2, y2))
-    model = BrightBoxes()
-    found = Predictor(model, ["thing"], settings)(image)
+    model = BrightBoxes(config=config)
+    found = Predictor(model, ["thing"])(image)
     expected = torch.tensor([[x1, y1, x2, y2]], dtype=torch.float32)
     torch.testing.assert_close(found.boxes, expected, atol=0.6, rtol=0)
     assert found.masks is not None
@@ -129,8 +136,8 @@ def test_what_is_found_lies_where_it_is(data: st.DataObject) -> None:
     both, either = (found.masks[0] & truth).sum(), (found.masks[0] | truth).sum()
     assert both / either > 0.8
     (seen,) = model.sizes
-    assert max(seen[1:]) <= max(settings.max_size, 1)
-    assert min(seen[1:]) <= settings.min_size
+    assert seen[1:] == resize_rule(config).size((height, width))
+    assert max(seen[1:]) == config.image_long or min(seen[1:]) == config.image_short
 
 
 sides = st.integers(1, 40)
@@ -149,8 +156,7 @@ def test_the_whole_image_stays_the_whole_image(
 
 def test_boxes_end_with_the_image() -> None:
     image = image_with_box((30, 40), (0, 0, 40, 30))
-    predictor = Predictor(BrightBoxes(spill=9), ["thing"], PredictSettings(min_size=60))
-    found = predictor(image)
+    found = Predictor(BrightBoxes(spill=9), ["thing"])(image)
     assert found.boxes.tolist() == [[0, 0, 40, 30]]
     assert found.masks is not None
     assert found.masks.all()
@@ -176,7 +182,6 @@ def test_a_predictor_is_loaded_as_it_was_trained(tmp_path: Path) -> None:
     write_model_file(path, model, config.model_dump(mode="json"), ["x"] * 80)
     predictor = Predictor.load(tmp_path)
     assert predictor.settings == config.evaluate
-    assert predictor.settings.min_size == 64
     assert predictor.model.config == config.model
     assert not predictor.model.training
     torch.testing.assert_close(
@@ -185,6 +190,12 @@ def test_a_predictor_is_loaded_as_it_was_trained(tmp_path: Path) -> None:
     found = predictor(torch.rand(3, 50, 80))
     assert found.masks is not None
     assert found.masks.shape[1:] == (50, 80)
+
+
+def test_settings_of_another_version_are_refused() -> None:
+    assert prediction_settings({"mask_threshold": 0.4}).mask_threshold == 0.4
+    with pytest.raises(ValueError, match="another version: its settings max_size, min"):
+        prediction_settings({"mask_threshold": 0.4, "min_size": 64, "max_size": 99})
 
 
 # Pictures -----------------------------------------------------------------------------
@@ -424,9 +435,7 @@ def test_a_perfect_model_is_perfect(
 ) -> None:
     """Box AP 1 and all AP50 1, through files, frames, ids and pycocotools."""
     dataset = CocoDataset(holes, "val")
-    oracle = Predictor(
-        Oracle(dataset), dataset.class_names, PredictSettings(min_size=64)
-    )
+    oracle = Predictor(Oracle(dataset), dataset.class_names)
     monkeypatch.setattr(evaluate.Predictor, "load", lambda run: oracle)
     out = io.StringIO()
     scores = evaluate_run(

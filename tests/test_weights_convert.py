@@ -417,7 +417,8 @@ def test_names_and_settings_of_the_command(
     assert "- images are taken to be BGR" in said
     predictor = Predictor.load(out)
     assert predictor.class_names == ["cat", "dog", "hen"]
-    assert (predictor.settings.min_size, predictor.settings.max_size) == (800, 1333)
+    config = predictor.model.config
+    assert (config.image_short, config.image_long) == (800, 1333)
     header = read_model_file(out).config
     assert json.loads(json.dumps(header)) == header
 

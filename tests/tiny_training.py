@@ -10,6 +10,7 @@ from maskrcnn_scratch.structures import Target
 from maskrcnn_scratch.training.config import RunConfig, check_config
 
 TINY_MODEL = {
+    "image_short": 64,
     "depth": 18,
     "stem_width": 4,
     "norm": "gn",
@@ -42,7 +43,6 @@ def tiny_config(**train: object) -> RunConfig:
             "print_every": 1,
             **train,
         },
-        "evaluate": {"min_size": 64},
     }
     return check_config(settings, "tiny")
 

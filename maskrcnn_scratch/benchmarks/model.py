@@ -25,7 +25,6 @@ from maskrcnn_scratch.benchmarks.torchvision_model import (
     torchvision_model,
 )
 from maskrcnn_scratch.inference import Predictor
-from maskrcnn_scratch.inference.settings import PredictSettings
 from maskrcnn_scratch.models.fold import fold_batch_norm
 from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.training.config import TrainConfig
@@ -155,7 +154,6 @@ def evaluation_scene(sizes: Sizes, bf16: bool, device: torch.device) -> Scene:
     """Ours as a run's model is loaded: batch norm folded, channels-last."""
     model = random_model(sizes).to(device).eval()
     names = [str(label) for label in range(1, model.config.num_classes + 1)]
-    settings = PredictSettings(min_size=min(sizes.image), max_size=max(sizes.image))
     folded = in_layout(deepcopy(model), "channels-last")
     fold_batch_norm(folded)
 
@@ -165,7 +163,7 @@ def evaluation_scene(sizes: Sizes, bf16: bool, device: torch.device) -> Scene:
 
     return Scene(
         picture(sizes.image, 0).to(device),
-        Predictor(folded, names, settings),
+        Predictor(folded, names),
         other,
         autocast_of(device, bf16),
     )

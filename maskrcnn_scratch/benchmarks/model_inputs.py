@@ -29,7 +29,13 @@ def random_model(sizes: Sizes) -> MaskRCNN:
     """Random weights that find ``sizes.masks`` objects."""
     torch.manual_seed(0)
     model = MaskRCNN(
-        replace(CONVENTIONS, max_detections=sizes.masks, roi_positive_iou=0.3)
+        replace(
+            CONVENTIONS,
+            image_short=min(sizes.image),
+            image_long=max(sizes.image),
+            max_detections=sizes.masks,
+            roi_positive_iou=0.3,
+        )
     )
     with torch.no_grad():
         for name, module in model.named_modules():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from maskrcnn_scratch.data.resize import PAPERS_RULE, ResizeRule
 from maskrcnn_scratch.data.transforms import (
     Sample,
     crop,
@@ -48,19 +50,26 @@ class TrainTransform:
     keypoint_swap: tuple[int, ...] | None = None
     """What each keypoint becomes in the mirror: ``dataset.keypoint_swap``."""
 
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing, by name."""
+        for fault in faults(self):
+            raise ValueError(fault)
+
     def __call__(
         self,
         image: Float[Tensor, "3 _h _w"],
         target: Target,
         generator: torch.Generator,
+        rule: ResizeRule = PAPERS_RULE,
     ) -> Sample:
+        """``rule`` says how to resize; ``min_sizes`` and ``max_size`` to what."""
         if self.quarter_turns and uniform(generator) < 0.5:
             image, target = transpose(image, target, self.keypoint_swap)
         if uniform(generator) < self.horizontal_flip:
             image, target = horizontal_flip(image, target, self.keypoint_swap)
         if uniform(generator) < self.vertical_flip:
             image, target = vertical_flip(image, target, self.keypoint_swap)
-        image, target = self.scale(image, target, generator)
+        image, target = self.scale(image, target, generator, rule)
         if self.crop is not None:
             image, target = random_crop(image, target, self.crop, generator)
         if self.color_jitter:
@@ -68,14 +77,44 @@ class TrainTransform:
         return image, drop_empty(target)
 
     def scale(
-        self, image: Tensor, target: Target, generator: torch.Generator
+        self,
+        image: Tensor,
+        target: Target,
+        generator: torch.Generator,
+        rule: ResizeRule,
     ) -> Sample:
         """Resize to one of the shorter sides, times the jitter."""
         short = pick(self.min_sizes, generator)
         low, high = self.scale_jitter
         factor = low * (high / low) ** uniform(generator)
-        return resize(
-            image, target, round(short * factor), round(self.max_size * factor)
+        short, long = (max(1, round(side * factor)) for side in (short, self.max_size))
+        return resize(image, target, replace(rule, short=short, long=long))
+
+    @property
+    def largest_side(self) -> int:
+        """No image comes out with a longer one."""
+        longest = max(1, round(self.max_size * self.scale_jitter[1]))
+        return longest if self.crop is None else min(longest, self.crop)
+
+
+def faults(transform: TrainTransform) -> Iterator[str]:
+    """A line for each value that means nothing."""
+    for name in ("horizontal_flip", "vertical_flip", "color_jitter"):
+        if not 0 <= getattr(transform, name) <= 1:
+            yield f"{name} is {getattr(transform, name)}; expected 0 to 1"
+    if not transform.min_sizes or min(transform.min_sizes) < 1:
+        yield f"min_sizes are {list(transform.min_sizes)}; expected some, all 1 or more"
+    for name in ("max_size", "crop"):
+        value = getattr(transform, name)
+        if value is not None and value < 1:
+            yield f"{name} is {value}; expected 1 or more"
+    low, high = transform.scale_jitter
+    if not 0 < low <= high < math.inf:
+        yield f"scale_jitter is [{low}, {high}]; expected 0 < low <= high"
+    swap = transform.keypoint_swap
+    if swap is not None and sorted(swap) != list(range(len(swap))):
+        yield (
+            f"keypoint_swap is {list(swap)}; expected each of 0 to {len(swap) - 1} once"
         )
 
 

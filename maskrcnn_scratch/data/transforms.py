@@ -14,42 +14,22 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
+from maskrcnn_scratch.data.resize import Filter, ResizeRule, resize_image
 from maskrcnn_scratch.structures import Target
 
 Sample = tuple[Float[Tensor, "3 _height _width"], Target]
 
 
-def resized_size(size: tuple[int, int], short: int, long: int) -> tuple[int, int]:
-    """(height, width) with the shorter side ``short``, the longer at most ``long``."""
-    scale = min(short / min(size), long / max(size))
-    height, width = (max(1, int(side * scale + 0.5)) for side in size)
-    return height, width
+def resize(image: Tensor, target: Target, rule: ResizeRule) -> Sample:
+    """Scale to the size that the rule gives."""
+    size = rule.size((image.shape[1], image.shape[2]))
+    return resize_to(image, target, size, rule.filter)
 
 
-def resize(image: Tensor, target: Target, short: int, long: int) -> Sample:
-    """Scale so that the shorter side is ``short``, the longer at most ``long``.
-
-    The paper's training images have shorter side 800 (section 3.1); public code bounds
-    the longer side by 1333.
-    """
-    size = resized_size((image.shape[1], image.shape[2]), short, long)
-    return resize_to(image, target, size)
-
-
-def resize_image(
-    image: Float[Tensor, "3 _h _w"], size: tuple[int, int]
-) -> Float[Tensor, "3 height width"]:
-    """Bilinear between pixel centres, averaging where the image shrinks."""
-    if (image.shape[1], image.shape[2]) == size:
-        return image
-    return F.interpolate(
-        image[None], size, mode="bilinear", align_corners=False, antialias=True
-    )[0]
-
-
-def resize_to(image: Tensor, target: Target, size: tuple[int, int]) -> Sample:
+def resize_to(
+    image: Tensor, target: Target, size: tuple[int, int], filter: Filter = "antialias"
+) -> Sample:
     """Scale to exactly ``size`` (height, width), each axis by its own ratio.
 
     Masks take the nearest pixel, so they stay 0 or 1.
@@ -70,7 +50,7 @@ def resize_to(image: Tensor, target: Target, size: tuple[int, int]) -> Sample:
         if target.keypoints is None
         else target.keypoints * torch.tensor([ratio_x, ratio_y, 1.0]),
     )
-    return resize_image(image, size), target
+    return resize_image(image, size, filter), target
 
 
 def move_boxes(

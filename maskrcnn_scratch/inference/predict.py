@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from pydantic import TypeAdapter
 from torch import Tensor
 
-from maskrcnn_scratch.data.transforms import resize_image, resized_size
-from maskrcnn_scratch.inference.settings import PredictSettings
+from maskrcnn_scratch.data.resize import resize_image
+from maskrcnn_scratch.inference.settings import (
+    PredictSettings,
+    prediction_settings,
+    resize_rule,
+)
 from maskrcnn_scratch.models import MaskRCNN
 from maskrcnn_scratch.models.fold import fold_batch_norm
 from maskrcnn_scratch.ops import clip_boxes, paste_masks
@@ -46,7 +49,7 @@ class Predictor:
         Raises FileNotFoundError or ValueError where there is no such model.
         """
         file = read_model_file(find_model(run))
-        settings = TypeAdapter(PredictSettings).validate_python(file.config["evaluate"])
+        settings = prediction_settings(file.config.get("evaluate", {}))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = build_model(file).eval()
         fold_batch_norm(model)
@@ -63,9 +66,10 @@ class Predictor:
         ``score_threshold`` are left out.
         """
         size = (image.shape[1], image.shape[2])
-        seen = resized_size(size, self.settings.min_size, self.settings.max_size)
+        rule = resize_rule(self.model.config)
+        seen = rule.size(size)
         device = next(self.model.parameters()).device
-        (found,) = self.model([resize_image(image.to(device), seen)])
+        (found,) = self.model([resize_image(image.to(device), seen, rule.filter)])
         kept = found.scores >= score_threshold
         boxes = scale_boxes(found.boxes[kept], seen, size)
         masks = paste_masks(

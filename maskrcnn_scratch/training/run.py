@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from maskrcnn_scratch.data import CocoDataset, make_loader
 from maskrcnn_scratch.files import replacing_file
+from maskrcnn_scratch.inference.settings import resize_rule
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.training.checkpoint import (
     checkpoints,
@@ -160,9 +162,17 @@ def open_dataset(config: RunConfig, data_dir: str | Path) -> CocoDataset:
         cache=config.data.cache,
     )
     transform = config.data.transform
-    dataset.transform = replace(
+    side = config.model.image_long
+    if config.model.image_square and transform.largest_side > side:
+        raise ConfigError(
+            f"data.transform gives images of up to {transform.largest_side} pixels, but"
+            f" model.image_square pads to model.image_long = {side}: choose"
+            " data.transform.max_size (times scale_jitter) accordingly"
+        )
+    transform = replace(
         transform, keypoint_swap=transform.keypoint_swap or dataset.keypoint_swap
     )
+    dataset.transform = partial(transform, rule=resize_rule(config.model))
     return dataset
 
 

@@ -102,9 +102,7 @@ def checked_names(given: Sequence[str] | None, plan: Plan) -> list[str]:
 
 def header_config(plan: Plan, source: Path, system: System) -> dict[str, object]:
     """What training writes for a run, as far as a file of weights can know it."""
-    shorter, longer = plan.image_size
     return {
         "model": asdict(plan.config),
-        "evaluate": {"min_size": shorter, "max_size": longer},
         "converted": {"from": system, "file": source.name, "notes": list(plan.notes)},
     }

@@ -36,6 +36,9 @@ EPS = 1e-3
 """What Keras's batch norm adds to the variance."""
 
 CONVENTIONS = ModelConfig(
+    image_long=1024,
+    image_square=True,
+    resize_filter="bilinear",
     pixel_mean=(123.7 / 255, 116.8 / 255, 103.9 / 255),
     size_divisor=64,
     norm_eps=EPS,
@@ -217,5 +220,4 @@ def plan(tensors: Tensors) -> Plan:
         [*backbone_rules(config.depth), *HEAD_RULES],
         class_names(config.num_classes),
         notes=NOTES,
-        image_size=(800, 1024),
     )

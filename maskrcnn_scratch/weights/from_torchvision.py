@@ -57,6 +57,8 @@ SIZES = {
 }
 
 CONVENTIONS = ModelConfig(
+    resize_filter="bilinear",
+    resize_rounding="down",
     stride_in_1x1=False,
     anchors_rounded=True,
     rpn_min_size=1e-3,
@@ -68,8 +70,6 @@ CONVENTIONS = ModelConfig(
 NOTES = (
     "norm_eps is {eps:g}: {why}",
     "labels are COCO's category ids, 1 to 90; ten of them name no class",
-    "torchvision scales images without antialiasing and rounds their size down; ours"
-    " averages where an image shrinks. An image that needs no scaling is seen alike",
     "torchvision spaces P6's anchors by image / map, rounded down: other than our 64"
     " where the padded image is no multiple of 64",
     "torchvision pastes masks by its own integer rule; the 28 x 28 maps are equal",

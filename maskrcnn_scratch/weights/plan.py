@@ -27,8 +27,6 @@ class Plan:
     """Published names that carry nothing of ours."""
     notes: tuple[str, ...] = ()
     """What was assumed, and what cannot be equal."""
-    image_size: tuple[int, int] = (800, 1333)
-    """(shorter side, bound on the longer) that images are scaled to."""
 
     @property
     def backbone_only(self) -> bool:
