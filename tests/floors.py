@@ -70,6 +70,7 @@ def floors(component: str, function: str | None = None) -> list[Floor]:
 ADAPTED = {
     **dict.fromkeys(("roi_align", "roi_pool", "roi_warp", "masks"), 1e-9),
     **dict.fromkeys(("boxes", "nms", "fpn_levels", "matching", "losses"), 1e-9),
+    "keypoints": 1e-9,
     "anchors": 1e-6,
 }
 

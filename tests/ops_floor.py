@@ -166,6 +166,10 @@ def paste_mask(
     return paste(probability[None], box[None], size, threshold)[0]
 
 
+def keypoint_readout_resized(logits: Any, boxes: Any) -> Any:
+    return tensors(ops.keypoint_readout)(logits, boxes, "resized")
+
+
 COMPONENTS: dict[str, dict[str, Function]] = {
     "roi_align": {"roi_align": roi_align, "roi_align_backward": roi_align_backward},
     "roi_pool": {"roi_pool": roi_pool, "roi_pool_backward": roi_pool_backward},
@@ -197,6 +201,12 @@ COMPONENTS: dict[str, dict[str, Function]] = {
         "smooth_l1": with_gradient(ops.smooth_l1_loss),
         "objectness_loss": objectness_loss,
         "mask_loss": with_gradient(ops.mask_loss),
+    },
+    "keypoints": {
+        "keypoint_targets": tensors(ops.keypoint_targets),
+        "keypoint_loss": with_gradient(ops.keypoint_loss),
+        "keypoint_readout": tensors(ops.keypoint_readout),
+        "keypoint_readout_resized": keypoint_readout_resized,
     },
     "masks": {
         "mask_targets": tensors(ops.mask_targets),

@@ -15,6 +15,11 @@ from maskrcnn_scratch.ops.boxes import (
     encode_boxes,
 )
 from maskrcnn_scratch.ops.fpn_levels import LevelRule, fpn_levels
+from maskrcnn_scratch.ops.keypoints import (
+    keypoint_loss,
+    keypoint_readout,
+    keypoint_targets,
+)
 from maskrcnn_scratch.ops.losses import (
     mask_loss,
     sigmoid_cross_entropy,
@@ -43,6 +48,9 @@ __all__ = [
     "encode_boxes",
     "fpn_levels",
     "grid_anchors",
+    "keypoint_loss",
+    "keypoint_readout",
+    "keypoint_targets",
     "mask_loss",
     "mask_targets",
     "match",

@@ -9,6 +9,7 @@ bin (row, column) of a map has the flat index row * m + column.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +78,7 @@ def keypoint_readout(
     """(x, y, score): the centre of the best bin, in the image, and its probability.
 
     Of equal bins the first in row-major order wins. The error of a perfect map is at
-    most half a bin. torchvision and detectron2 first resize each map to the RoI's size
-    in pixels (bicubic) and take the best pixel, and give its logit as the score: finer
-    in large boxes, and one step more.
+    most half a bin.
     """
     count, points, size, _ = logits.shape
     found = np.zeros((count, points, 3))
@@ -93,3 +92,55 @@ def keypoint_readout(
             y = y1 + (row + 0.5) * (y2 - y1) / size
             found[i, j] = x, y, probability
     return found
+
+
+def keypoint_readout_resized(
+    logits: Float[np.ndarray, "n points size size"],
+    boxes: Float[np.ndarray, "n 4"],
+) -> Float[np.ndarray, "n points 3"]:
+    """(x, y, score) as torchvision and detectron2 read it: finer in large boxes.
+
+    Each map is first resized, bicubically, to its box's size in pixels, rounded up and
+    at least 1 x 1. The point is the centre of the best pixel, of equal ones the first,
+    and the score the resized logit there. The paper leaves the rule open.
+    """
+    count, points, size, _ = logits.shape
+    found = np.zeros((count, points, 3))
+    for i, (x1, y1, x2, y2) in enumerate(boxes):
+        width, height = max(x2 - x1, 1.0), max(y2 - y1, 1.0)
+        columns, rows = math.ceil(width), math.ceil(height)
+        a_x, a_y = cubic_matrix(columns, size), cubic_matrix(rows, size)
+        for j in range(points):
+            resized = a_y @ logits[i, j] @ a_x.T
+            row, column = divmod(int(resized.argmax()), columns)
+            x = x1 + (column + 0.5) * width / columns
+            y = y1 + (row + 0.5) * height / rows
+            found[i, j] = x, y, resized[row, column]
+    return found
+
+
+def cubic_matrix(pixels: int, cells: int) -> Float[np.ndarray, "pixels cells"]:
+    """Resizes ``cells`` values along an axis to ``pixels``: resized = A values.
+
+    The centre of pixel p lies at c = (p + 1/2) cells / pixels - 1/2, where cell k has
+    its centre at k; the two cells on either side are mixed. Beyond the ends, the end
+    cells go on.
+    """
+    matrix = np.zeros((pixels, cells))
+    for p in range(pixels):
+        c = (p + 0.5) * cells / pixels - 0.5
+        low = math.floor(c)
+        for cell in range(low - 1, low + 3):
+            matrix[p, min(max(cell, 0), cells - 1)] += cubic_weight(c - cell)
+    return matrix
+
+
+def cubic_weight(distance: float) -> float:
+    """Keys' cubic convolution kernel (1981) with a = -3/4, as image libraries have it.
+
+    1 at 0, and 0 with a slope of its neighbours' at every other cell's centre.
+    """
+    a, d = -0.75, abs(distance)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0

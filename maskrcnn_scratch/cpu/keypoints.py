@@ -1,0 +1,116 @@
+"""Keypoints read from maps resized to their boxes, compiled.
+
+No resized map is ever in memory: a map is widened to the box's columns, and its rows
+are mixed one after the other, each forgotten once its best pixel is known.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from maskrcnn_scratch.cpu import threads
+from maskrcnn_scratch.cpu.box_grid import corners
+from maskrcnn_scratch.cpu.compiled import Array, compiled
+
+MOST_PIXELS = 65536.0
+"""A box that is wider or higher is none of an image; its keypoints are NaN."""
+
+
+def keypoint_readout_resized(logits: Array, boxes: Array, workers: int = 1) -> Array:
+    """(x, y, logit) of the best pixel of each map, resized bicubically to its box.
+
+    ``logits`` (n, points, size, size), ``boxes`` (n, 4) xyxy in pixels of the image:
+    (n, points, 3) of the type of the logits.
+    """
+    out = np.empty((*logits.shape[:2], 3), logits.dtype)
+    tasks = [
+        partial(read_boxes, logits, boxes, start, stop, out)
+        for start, stop in threads.parts(len(boxes), workers)
+    ]
+    threads.run(tasks, workers)
+    return out
+
+
+@compiled
+def read_boxes(logits: Array, boxes: Array, start: int, stop: int, out: Array) -> None:
+    """``keypoint_readout_resized`` for the boxes start..stop."""
+    _, points, size, _ = logits.shape
+    for n in range(start, stop):
+        x1, y1, x2, y2 = corners(boxes, n)
+        width, height = max(1.0, x2 - x1), max(1.0, y2 - y1)
+        if not (x2 - x1 <= MOST_PIXELS and y2 - y1 <= MOST_PIXELS):
+            out[n] = np.nan
+            continue
+        columns, rows = math.ceil(width), math.ceil(height)
+        x_cells, x_weights = cubic_reads(columns, size, logits[n])
+        y_cells, y_weights = cubic_reads(rows, size, logits[n])
+        wide = np.empty((size, columns), logits.dtype)
+        for point in range(points):
+            widen(logits[n, point], x_cells, x_weights, wide)
+            score, row, column = highest(wide, y_cells, y_weights)
+            out[n, point, 0] = x1 + (column + 0.5) * width / columns
+            out[n, point, 1] = y1 + (row + 0.5) * height / rows
+            out[n, point, 2] = score
+
+
+@compiled
+def cubic_reads(pixels: int, size: int, like: Array) -> tuple[Array, Array]:
+    """The four cells that each pixel of an axis reads, and their weights."""
+    cells = np.empty((pixels, 4), np.int64)
+    weights = np.empty((pixels, 4), like.dtype)
+    for p in range(pixels):
+        c = (p + 0.5) * size / pixels - 0.5
+        low = math.floor(c)
+        for k in range(4):
+            cell = low - 1 + k
+            cells[p, k] = min(max(cell, 0), size - 1)
+            weights[p, k] = cubic_weight(c - cell)
+    return cells, weights
+
+
+@compiled
+def cubic_weight(distance: float) -> float:
+    """Keys' kernel with a = -3/4; see the reference."""
+    a, d = -0.75, abs(distance)
+    if d <= 1:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+    return a * (((d - 5) * d + 8) * d - 4)
+
+
+@compiled
+def widen(logits: Array, cells: Array, weights: Array, wide: Array) -> None:
+    """The map (size, size) as ``wide`` (size, columns)."""
+    for row in range(len(wide)):
+        line, out = logits[row], wide[row]
+        for c in range(len(out)):
+            out[c] = (
+                weights[c, 0] * line[cells[c, 0]]
+                + weights[c, 1] * line[cells[c, 1]]
+                + weights[c, 2] * line[cells[c, 2]]
+                + weights[c, 3] * line[cells[c, 3]]
+            )
+
+
+@compiled
+def highest(wide: Array, cells: Array, weights: Array) -> tuple[float, int, int]:
+    """(value, row, column) of the first of the best pixels."""
+    best, best_row, best_column = wide.dtype.type(-np.inf), 0, 0
+    line = np.empty(wide.shape[1], wide.dtype)
+    for row in range(len(cells)):
+        a, b, c, d = weights[row]
+        above, low = wide[cells[row, 0]], wide[cells[row, 1]]
+        high, below = wide[cells[row, 2]], wide[cells[row, 3]]
+        for column in range(len(line)):
+            line[column] = (
+                a * above[column]
+                + b * low[column]
+                + c * high[column]
+                + d * below[column]
+            )
+        for column in range(len(line)):
+            if line[column] > best:
+                best, best_row, best_column = line[column], row, column
+    return best, best_row, best_column

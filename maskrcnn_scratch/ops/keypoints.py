@@ -1,0 +1,133 @@
+"""Keypoints as operators: a location is one of m x m bins of its RoI's map.
+
+``reference.keypoints`` has the rules. Boxes and keypoints are in pixels of the image; a
+keypoint to learn is (x, y, v) with COCO's visibility v (0 not labelled, 1 hidden, 2
+visible), one that was found is (x, y, score). The loss is differentiable by the logits.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from maskrcnn_scratch.cpu import keypoints as cpu
+from maskrcnn_scratch.ops.arrays import real, real_array, workers
+from maskrcnn_scratch.ops.checks import (
+    require_boxes,
+    require_floating,
+    require_length,
+    require_shape,
+)
+from maskrcnn_scratch.ops.losses import softmax_cross_entropy
+
+Readout = Literal["bin", "resized"]
+
+
+def keypoint_targets(
+    keypoints: Float[Tensor, "n points 3"], boxes: Float[Tensor, "n 4"], size: int
+) -> tuple[Int64[Tensor, "n points"], Bool[Tensor, "n points"]]:
+    """The flat index, row * size + column, of each keypoint's bin in its RoI.
+
+    And whether there is one: a keypoint that is not labelled, or lies outside its RoI,
+    is not valid, and its index is 0.
+    """
+    require_shape("keypoints", keypoints, ("n", "points", 3))
+    require_floating("keypoints", keypoints)
+    require_boxes("boxes", boxes)
+    require_length("boxes", boxes, "rows of keypoints", len(keypoints))
+    if size < 1:
+        raise ValueError(f"size must be at least 1, not {size}")
+    # In float64, as the reference: a keypoint on an edge goes to one bin on all floors.
+    x, y, visibility = keypoints.double().unbind(dim=2)
+    x1, y1, x2, y2 = boxes.double()[:, None].unbind(dim=2)
+    column, in_columns = _bins(x, x1, x2, size)
+    row, in_rows = _bins(y, y1, y2, size)
+    valid = in_columns & in_rows & (visibility > 0)
+    return torch.where(valid, row * size + column, 0), valid
+
+
+def _bins(
+    position: Tensor, low: Tensor, high: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Which of the equal bins over low..high holds each position, and whether one does.
+
+    A bin holds its lower edge; the last holds its upper edge too.
+    """
+    inside = (low <= position) & (position <= high) & (low < high)
+    place = (position - low) * count / (high - low)
+    return torch.where(inside, place, 0).long().clamp(max=count - 1), inside
+
+
+def keypoint_loss(
+    logits: Float[Tensor, "n points size size"],
+    index: Int64[Tensor, "n points"],
+    valid: Bool[Tensor, "n points"],
+) -> Float[Tensor, ""]:
+    """The mean over valid keypoints of -log softmax(map)[index], over all its bins.
+
+    0 where none is valid, and still part of the graph. What stands in the other maps
+    changes nothing; their gradient is 0.
+    """
+    require_shape("logits", logits, ("n", "points", "size", "size"))
+    for name, tensor in (("index", index), ("valid", valid)):
+        require_shape(name, tensor, tuple(logits.shape[:2]))
+    maps = logits.flatten(2).flatten(0, 1)
+    weights = valid.flatten().to(torch.float32)
+    return softmax_cross_entropy(maps, index.flatten(), weights)
+
+
+def keypoint_readout(
+    logits: Float[Tensor, "n points size size"],
+    boxes: Float[Tensor, "n 4"],
+    rule: Readout = "bin",
+) -> Float[Tensor, "n points 3"]:
+    """(x, y, score) of each map's best place, in the image.
+
+    ``"bin"``: the centre of the best bin, and its probability. ``"resized"``, as
+    torchvision and detectron2 have it: each map is resized bicubically to its box's
+    size in pixels, rounded up, and the best pixel is taken, with its logit as the
+    score. Of equal places the first in row-major order.
+    """
+    require_shape("logits", logits, ("n", "points", "size", "size"))
+    require_floating("logits", logits)
+    require_boxes("boxes", boxes)
+    require_length("boxes", boxes, "rows of logits", len(logits))
+    if rule == "bin":
+        return _best_bins(logits.detach(), boxes)
+    if rule != "resized":
+        raise ValueError(f"rule must be 'bin' or 'resized', not {rule!r}")
+    found: Tensor = _keypoint_readout_resized(logits.detach(), boxes)
+    return found
+
+
+def _best_bins(logits: Tensor, boxes: Tensor) -> Tensor:
+    """``keypoint_readout`` by the rule ``"bin"``."""
+    size = logits.shape[3]
+    maps = real(logits).flatten(2)
+    best = maps.argmax(dim=2)
+    score = 1 / torch.exp(maps - maps.amax(dim=2, keepdim=True)).sum(dim=2)
+    x1, y1, x2, y2 = real(boxes)[:, None].unbind(dim=2)
+    x = x1 + (best % size + 0.5) * (x2 - x1) / size
+    y = y1 + (best // size + 0.5) * (y2 - y1) / size
+    return torch.stack([x, y, score.to(x.dtype)], dim=2)
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::keypoint_readout_resized",
+    mutates_args=(),
+    schema="(Tensor logits, Tensor boxes) -> Tensor",
+)
+def _keypoint_readout_resized(logits: Tensor, boxes: Tensor) -> Tensor:
+    found = cpu.keypoint_readout_resized(
+        real_array(logits), real_array(boxes), workers()
+    )
+    return torch.from_numpy(found).to(boxes.device)
+
+
+@_keypoint_readout_resized.register_fake
+def _(logits: Tensor, boxes: Tensor) -> Tensor:
+    n, points = logits.shape[:2]
+    return logits.new_empty((n, points, 3), dtype=real(logits[:0]).dtype)
