@@ -16,6 +16,8 @@ Faults tried -> the test that caught them:
 - augmentation from the global generator, or without seed, epoch or index
   -> test_augmentation_depends_on_seed_epoch_and_index_alone
 - one image cached for all -> test_the_cache_changes_nothing
+- without masks: outlines wanted all the same, boxes without extent kept
+  -> test_boxes_need_no_outlines
 """
 
 from __future__ import annotations
@@ -175,6 +177,47 @@ def test_keypoints(tmp_path: Path) -> None:
     assert target.keypoints is not None
     expected = [[5.5, 7.5, 2], [0, 0, 0], [9.5, 8.5, 1]]
     assert target.keypoints.tolist() == [expected, [[0, 0, 0]] * 3]
+
+
+def test_boxes_need_no_outlines(tmp_path: Path) -> None:
+    """Missing and broken outlines matter only where masks are asked for."""
+    bare = tiny_coco.annotation(1)
+    del bare["segmentation"]
+    annotations = [
+        bare,
+        tiny_coco.annotation(2, segmentation=[[1, 2, 3]]),
+        tiny_coco.annotation(3, bbox=[4, 6, 0, 8]),
+        tiny_coco.annotation(4, segmentation=[[0, 0, 1, 0, 1, 1]]),
+    ]
+    folder = tiny_coco.write(tmp_path, tiny_coco.contents(annotations=annotations))
+    with pytest.raises(ValueError, match="annotation 1: its segmentation is None"):
+        CocoDataset(folder, "train")
+    with pytest.warns(UserWarning, match=": 1 empty-box$"):
+        dataset = CocoDataset(folder, "train", masks=False)
+    _, target = dataset[0]
+    assert target.masks is None
+    assert target.boxes.tolist() == [[4, 6, 14, 14]] * 3
+
+
+def test_masks_are_all_that_is_left_away(tmp_path: Path) -> None:
+    person = {"id": 1, "name": "person", "keypoints": ["nose"]}
+    annotations = [
+        tiny_coco.annotation(1, keypoints=[5, 7, 2], num_keypoints=1),
+        tiny_coco.annotation(2, keypoints=[0, 0, 0], num_keypoints=0),
+        tiny_coco.annotation(
+            3, iscrowd=1, segmentation={"size": [24, 32], "counts": [100, 60, 608]}
+        ),
+    ]
+    data = tiny_coco.contents(annotations=annotations, categories=[person])
+    folder = tiny_coco.write(tmp_path, data)
+    image, target = CocoDataset(folder, "train")[0]
+    same_image, boxes = CocoDataset(folder, "train", masks=False)[0]
+    assert torch.equal(image, same_image)
+    assert boxes.masks is None
+    for field in ("boxes", "labels", "crowd", "keypoints"):
+        assert torch.equal(getattr(boxes, field), getattr(target, field)), field
+    assert target.keypoints is not None
+    assert target.keypoints[:, 0, 2].tolist() == [2, 0, 0]
 
 
 @pytest.mark.parametrize("place", ["train", "train2017", "images", "."])

@@ -11,6 +11,11 @@ from maskrcnn_scratch.data.check import check_dataset
 from maskrcnn_scratch.data.coco import CocoDataset
 from maskrcnn_scratch.data.findings import Finding, report
 from maskrcnn_scratch.data.images import read_image
+from maskrcnn_scratch.data.proposals import (
+    Proposals,
+    read_proposals,
+    write_proposals,
+)
 from maskrcnn_scratch.data.shapes import generate_shapes
 from maskrcnn_scratch.data.shapes_folder import write_shapes
 
@@ -18,6 +23,7 @@ __all__ = [
     "AspectRatioBatchSampler",
     "CocoDataset",
     "Finding",
+    "Proposals",
     "TrainTransform",
     "check_dataset",
     "collate",
@@ -25,6 +31,8 @@ __all__ = [
     "make_loader",
     "make_ordered_loader",
     "read_image",
+    "read_proposals",
     "report",
+    "write_proposals",
     "write_shapes",
 ]

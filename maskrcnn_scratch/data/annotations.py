@@ -45,9 +45,14 @@ def real_polygons(segmentation: list[list[float]]) -> list[list[float]]:
     return [polygon for polygon in segmentation if len(polygon) >= SHORTEST_POLYGON]
 
 
-def has_area(annotation: Json, size: tuple[int, int]) -> bool:
-    """Whether something of the object lies inside the image."""
+def has_area(annotation: Json, size: tuple[int, int], masks: bool = True) -> bool:
+    """Whether something of the object lies inside the image.
+
+    Without ``masks`` its box alone says so.
+    """
     x1, y1, x2, y2 = clipped_box(annotation, size)
+    if not masks:
+        return x2 > x1 and y2 > y1
     segmentation = annotation["segmentation"]
     outlined = isinstance(segmentation, dict) or bool(real_polygons(segmentation))
     return x2 > x1 and y2 > y1 and outlined
@@ -88,16 +93,16 @@ def keypoints_of(annotation: Json, points: int) -> Float32[Tensor, "points 3"]:
 
 def make_target(
     image_id: int,
+    size: tuple[int, int],
     annotations: Sequence[Json],
     labels: dict[int, int],
     points: int,
-    masks: UInt8[Tensor, "objects height width"],
 ) -> Target:
-    """The record of one image; ``labels`` maps category ids to 1..K.
+    """The record, without masks, of one image of ``size`` (height, width).
 
-    ``points`` is the number of keypoints an object has, 0 for none at all.
+    ``labels`` maps category ids to 1..K; ``points`` is the number of keypoints an
+    object has, 0 for none at all.
     """
-    size = (masks.shape[1], masks.shape[2])
     boxes = [clipped_box(annotation, size) for annotation in annotations]
     keypoints = [keypoints_of(a, points) for a in annotations if points]
     return Target(
@@ -106,7 +111,7 @@ def make_target(
         labels=torch.tensor(
             [labels[a["category_id"]] for a in annotations], dtype=torch.int64
         ),
-        masks=masks,
+        masks=None,
         crowd=torch.tensor(
             [bool(a.get("iscrowd", 0)) for a in annotations], dtype=torch.bool
         ),

@@ -12,9 +12,10 @@ from maskrcnn_scratch.data.findings import Finding
 Problem = tuple[str, str, str]  # kind, what it is about, message
 
 
-def check_contents(contents: Json, file: str) -> Iterator[Finding]:
+def check_contents(contents: Json, file: str, masks: bool = True) -> Iterator[Finding]:
     """All findings in an annotation file; ``file`` is how to call it.
 
+    Without ``masks`` outlines are not looked at, and need not be there.
     Stops after faults in the images or categories, since all else refers to them.
     """
     lists = list(check_lists(contents))
@@ -27,7 +28,7 @@ def check_contents(contents: Json, file: str) -> Iterator[Finding]:
     yield from findings
     if not any(finding.severity == "error" for finding in findings):
         problems = [
-            *check_objects(contents),
+            *check_objects(contents, masks),
             *repeated(contents["annotations"], "id", "duplicate-annotation-id"),
             *check_use(contents),
         ]

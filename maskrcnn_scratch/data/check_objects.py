@@ -28,7 +28,7 @@ INCOMPARABLE = {
 }
 
 
-def check_objects(contents: Json) -> Iterator[tuple[str, str, str]]:
+def check_objects(contents: Json, masks: bool = True) -> Iterator[tuple[str, str, str]]:
     """All annotations: kind of problem, the annotation, message.
 
     The images and categories must be in order already.
@@ -39,11 +39,12 @@ def check_objects(contents: Json) -> Iterator[tuple[str, str, str]]:
         yield "no-annotations", "", "it holds no annotations at all"
     comparable = []
     for annotation in contents["annotations"]:
-        problems = list(check_object(annotation, images, categories))
+        problems = list(check_object(annotation, images, categories, masks))
         yield from ((kind, name(annotation), message) for kind, message in problems)
         if not INCOMPARABLE & {kind for kind, _ in problems}:
             comparable.append(annotation)
-    yield from compare_with_masks(comparable, images)
+    if masks:
+        yield from compare_with_masks(comparable, images)
 
 
 def name(annotation: Json) -> str:
@@ -76,7 +77,10 @@ def compare_with_masks(
 
 
 def check_object(
-    annotation: Json, images: dict[int, Json], categories: dict[int, Json]
+    annotation: Json,
+    images: dict[int, Json],
+    categories: dict[int, Json],
+    masks: bool,
 ) -> Iterator[Problem]:
     """One annotation by itself."""
     id_, image_id = annotation.get("id"), annotation.get("image_id")
@@ -99,7 +103,7 @@ def check_object(
     size = images[image_id]["height"], images[image_id]["width"]
     yield from check_box(annotation, size)
     problem = segmentation_problem(annotation.get("segmentation"), size)
-    if problem:
+    if problem and masks:
         yield problem
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from maskrcnn_scratch.data.annotations import (
 from maskrcnn_scratch.data.check_contents import check_contents
 from maskrcnn_scratch.data.images import read_pixels, to_float
 from maskrcnn_scratch.data.layout import annotation_file, image_folder, read_json
+from maskrcnn_scratch.data.proposals import read_proposals
 from maskrcnn_scratch.data.transforms import Sample
 from maskrcnn_scratch.structures import Target
 
@@ -53,10 +54,16 @@ class CocoDataset(Dataset[Sample]):
     other: what the transform draws depends on (seed, epoch, index) alone, never on the
     worker or on what was loaded before, so that a resumed run sees the same images.
 
+    ``masks=False`` leaves masks away, and annotations need no segmentation.
+
+    ``proposals`` is a file that ``write_proposals`` wrote; a target gets the
+    ``most_proposals`` best of its image.
+
     ``cache=True`` keeps decoded images in memory (in that of each worker).
 
     Raises FileNotFoundError for missing annotations or images, ValueError for
-    annotations that cannot be used, naming the first faults; check_dataset finds all.
+    annotations or proposals that cannot be used, naming the first faults;
+    check_dataset finds all.
     """
 
     def __init__(
@@ -66,6 +73,9 @@ class CocoDataset(Dataset[Sample]):
         transform: Transform | None = None,
         *,
         annotations: str | Path | None = None,
+        masks: bool = True,
+        proposals: str | Path | None = None,
+        most_proposals: int = 2000,
         seed: int = 0,
         cache: bool = False,
     ) -> None:
@@ -75,7 +85,7 @@ class CocoDataset(Dataset[Sample]):
             annotation_file(folder, split) if annotations is None else Path(annotations)
         )
         contents = read_json(self.annotation_file)
-        accept(contents, self.annotation_file)
+        accept(contents, self.annotation_file, masks)
         self.images: list[Json] = sorted(contents["images"], key=lambda im: im["id"])
         self.folder = existing_images(folder, split, self.images)
         categories = sorted(contents["categories"], key=lambda c: c["id"])
@@ -83,7 +93,12 @@ class CocoDataset(Dataset[Sample]):
         self.category_ids: list[int] = [category["id"] for category in categories]
         self.keypoint_names = keypoint_names(categories)
         self._labels = {id_: 1 + i for i, id_ in enumerate(self.category_ids)}
-        self._annotations = group_by_image(self.images, contents["annotations"])
+        self._masks = masks
+        self._annotations = group_by_image(self.images, contents["annotations"], masks)
+        self._most_proposals = most_proposals
+        self._proposals = None if proposals is None else read_proposals(proposals)
+        if self._proposals is not None:
+            self._proposals.require([image["id"] for image in self.images])
         self._cache: dict[int, Stored] | None = {} if cache else None
 
     def __len__(self) -> int:
@@ -95,11 +110,17 @@ class CocoDataset(Dataset[Sample]):
         image = to_float(stored.pixels)
         target = make_target(
             self.images[index]["id"],
+            self.size(index),
             self._annotations[index],
             self._labels,
             len(self.keypoint_names),
-            decode_masks(stored.rles, self.size(index)),
         )
+        if self._masks:
+            masks = decode_masks(stored.rles, self.size(index))
+            target = replace(target, masks=masks)
+        if self._proposals is not None:
+            boxes = self._proposals.of(target.image_id, self._most_proposals)
+            target = replace(target, proposals=boxes)
         if self.transform is None:
             return image, target
         return self.transform(image, target, generator(self.seed, epoch, index))
@@ -124,7 +145,11 @@ class CocoDataset(Dataset[Sample]):
         size = self.size(index)
         stored = Stored(
             pixels=read_pixels(self.folder / self.images[index]["file_name"], size),
-            rles=[to_rle(a["segmentation"], size) for a in self._annotations[index]],
+            rles=[
+                to_rle(a["segmentation"], size)
+                for a in self._annotations[index]
+                if self._masks
+            ],
         )
         if self._cache is not None:
             self._cache[index] = stored
@@ -137,12 +162,12 @@ def generator(*seeds: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-def accept(contents: Json, path: Path) -> None:
+def accept(contents: Json, path: Path, masks: bool) -> None:
     """Raise ValueError for errors in the annotations; warn of what is left out or cut.
 
     An AP over other objects than the file lists should not come as a surprise.
     """
-    findings = list(check_contents(contents, path.name))
+    findings = list(check_contents(contents, path.name, masks))
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         first = "\n".join(str(finding) for finding in errors[:3])
@@ -172,13 +197,15 @@ def existing_images(folder: str | Path, split: str, images: list[Json]) -> Path:
     return place
 
 
-def group_by_image(images: list[Json], annotations: list[Json]) -> list[list[Json]]:
+def group_by_image(
+    images: list[Json], annotations: list[Json], masks: bool
+) -> list[list[Json]]:
     """The annotations of each image, those without area left out."""
     groups: dict[int, list[Json]] = {image["id"]: [] for image in images}
     sizes = {image["id"]: (image["height"], image["width"]) for image in images}
     for annotation in annotations:
         image_id = annotation["image_id"]
-        if has_area(annotation, sizes[image_id]):
+        if has_area(annotation, sizes[image_id], masks):
             groups[image_id].append(annotation)
     return [groups[image["id"]] for image in images]
 
