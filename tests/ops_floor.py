@@ -201,6 +201,7 @@ COMPONENTS: dict[str, dict[str, Function]] = {
         "smooth_l1": with_gradient(ops.smooth_l1_loss),
         "objectness_loss": objectness_loss,
         "mask_loss": with_gradient(ops.mask_loss),
+        "softmax_mask_loss": with_gradient(ops.softmax_mask_loss),
     },
     "keypoints": {
         "keypoint_targets": tensors(ops.keypoint_targets),

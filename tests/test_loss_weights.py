@@ -44,6 +44,12 @@ def mask_rows(n: int) -> Rows:
     return torch.randn(n, 3, 2, 2).double(), torch.randint(3, (n,)), targets
 
 
+def rival_rows(n: int) -> Rows:
+    """Three classes and the background."""
+    logits, labels, targets = mask_rows(n)
+    return torch.cat([logits, logits[:, :1] + 1], dim=1), labels, targets
+
+
 def l1(x: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     return ops.smooth_l1_loss(x, target, 0.0, weights)
 
@@ -58,6 +64,7 @@ LOSSES: dict[str, tuple[Callable[..., Tensor], Callable[[int], Rows]]] = {
     "smooth_l1_loss of beta 0": (l1, box_rows),
     "sigmoid_cross_entropy": (ops.sigmoid_cross_entropy, object_rows),
     "mask_loss": (ops.mask_loss, mask_rows),
+    "softmax_mask_loss": (ops.softmax_mask_loss, rival_rows),
 }
 every_loss = pytest.mark.parametrize(
     ("loss", "rows_of"), LOSSES.values(), ids=LOSSES.keys()

@@ -44,6 +44,9 @@ every_floor = pytest.mark.parametrize(
     "floor", floors("losses", "softmax_cross_entropy"), ids=str
 )
 mask_floors = pytest.mark.parametrize("floor", floors("losses", "mask_loss"), ids=str)
+rival_floors = pytest.mark.parametrize(
+    "floor", floors("losses", "softmax_mask_loss"), ids=str
+)
 
 betas = st.sampled_from([0.0, 1 / 9, 0.5, 1.0])
 Problem = tuple[np.ndarray, np.ndarray]
@@ -399,25 +402,29 @@ def test_gradient_of_the_mask_loss(problem: MaskProblem) -> None:
     assert_equals_autograd(reference.mask_loss(logits, labels, targets), x, theirs)
 
 
+@rival_floors
 @given(problem=mask_problems(background=1))
-def test_under_softmax_every_class_gets_a_gradient(problem: MaskProblem) -> None:
+def test_under_softmax_every_class_gets_a_gradient(
+    floor: Floor, problem: MaskProblem
+) -> None:
     """The rival: to lift one class is to press down all others."""
     logits, labels, targets = problem
-    _, gradient = reference.softmax_mask_loss(logits, labels, np.ones(targets.shape))
+    _, gradient = floor.softmax_mask_loss(logits, labels, np.ones(targets.shape))
     other = np.arange(logits.shape[1]) != 1 + labels[:, None]
     assert np.all(gradient[other] > 0)
     np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-12)
 
 
+@rival_floors
 @given(problem=mask_problems(background=1), noise=st.integers(1, 9))
 def test_under_softmax_the_logits_of_other_classes_matter(
-    problem: MaskProblem, noise: int
+    floor: Floor, problem: MaskProblem, noise: int
 ) -> None:
     logits, labels, targets = problem
-    loss, _ = reference.softmax_mask_loss(logits, labels, np.ones(targets.shape))
+    loss, _ = floor.softmax_mask_loss(logits, labels, np.ones(targets.shape))
     disturbed = logits.copy()
     disturbed[:, 0] += noise
-    worse, _ = reference.softmax_mask_loss(disturbed, labels, np.ones(targets.shape))
+    worse, _ = floor.softmax_mask_loss(disturbed, labels, np.ones(targets.shape))
     assert worse > loss
 
 
@@ -444,6 +451,12 @@ def test_of_nothing_the_loss_is_0_and_the_gradient_empty(floor: Floor) -> None:
         (np.zeros((0, 3)), floor.softmax_cross_entropy(np.zeros((0, 3)), no_labels)),
         (np.zeros((0, 4)), floor.smooth_l1(np.zeros((0, 4)), np.zeros((0, 4)), 1.0)),
         (np.zeros(0), floor.objectness_loss(np.zeros(0), no_labels)),
+        (
+            np.zeros((0, 3, 2, 2)),
+            floor.softmax_mask_loss(
+                np.zeros((0, 3, 2, 2)), no_labels, np.zeros((0, 2, 2))
+            ),
+        ),
     ]:
         assert loss == 0
         assert gradient.shape == x.shape
@@ -452,12 +465,9 @@ def test_of_nothing_the_loss_is_0_and_the_gradient_empty(floor: Floor) -> None:
 @mask_floors
 def test_without_rois_the_mask_loss_is_0_and_the_gradient_empty(floor: Floor) -> None:
     masks = np.zeros((0, 3, 2, 2)), np.zeros(0, np.int64), np.zeros((0, 2, 2))
-    for loss, gradient in (
-        floor.mask_loss(*masks),
-        reference.softmax_mask_loss(*masks),
-    ):
-        assert loss == 0
-        assert gradient.shape == (0, 3, 2, 2)
+    loss, gradient = floor.mask_loss(*masks)
+    assert loss == 0
+    assert gradient.shape == (0, 3, 2, 2)
 
 
 @every_floor
@@ -469,6 +479,8 @@ def test_a_label_that_names_no_class_is_refused(floor: Floor, label: int) -> Non
         floor.softmax_cross_entropy(np.zeros((2, 2)), labels)
     with pytest.raises(ValueError, match="label"):
         floor.mask_loss(np.zeros((2, 2, 1, 1)), labels, np.zeros((2, 1, 1)))
+    with pytest.raises(ValueError, match="label"):
+        floor.softmax_mask_loss(np.zeros((2, 3, 1, 1)), labels, np.zeros((2, 1, 1)))
 
 
 @pytest.mark.parametrize("label", [-1, 2])
@@ -494,6 +506,7 @@ def test_a_negative_beta_is_refused(floor: Floor, beta: float) -> None:
     beta=betas,
     objects=object_problems(least=0),
     masks=mask_problems(),
+    rivals=mask_problems(background=1),
 )
 def test_every_floor_computes_what_the_reference_says(
     floor: Floor,
@@ -502,12 +515,14 @@ def test_every_floor_computes_what_the_reference_says(
     beta: float,
     objects: Problem,
     masks: MaskProblem,
+    rivals: MaskProblem,
 ) -> None:
     for name, arguments in {
         "softmax_cross_entropy": classes,
         "smooth_l1": (*boxes, beta),
         "objectness_loss": objects,
         "mask_loss": masks,
+        "softmax_mask_loss": rivals,
     }.items():
         if not floor.has(name):
             continue

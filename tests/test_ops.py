@@ -334,6 +334,11 @@ def test_gradients_of_boxes_and_losses() -> None:
         lambda x: ops.softmax_cross_entropy(x, INDEX), (logits.flatten(1),)
     )
     assert gradcheck(lambda x: ops.mask_loss(x, INDEX, targets), (logits,))
+    classes = INDEX.clamp(max=logits.shape[1] - 2)
+    assert gradcheck(lambda x: ops.softmax_mask_loss(x, classes, targets), (logits,))
+    points = torch.tensor([[True, False]] * 3)
+    bins = INDEX[:, None].expand(-1, 2)
+    assert gradcheck(lambda x: ops.keypoint_loss(x, bins, points), (logits[:, :2],))
 
 
 def test_no_gradient_where_the_loss_has_a_kink_or_boxes_are_empty() -> None:

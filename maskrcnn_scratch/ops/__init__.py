@@ -25,6 +25,7 @@ from maskrcnn_scratch.ops.losses import (
     sigmoid_cross_entropy,
     smooth_l1_loss,
     softmax_cross_entropy,
+    softmax_mask_loss,
 )
 from maskrcnn_scratch.ops.masks import mask_targets, paste_masks
 from maskrcnn_scratch.ops.matching import Sample, match, match_iou, sample
@@ -67,4 +68,5 @@ __all__ = [
     "sigmoid_cross_entropy",
     "smooth_l1_loss",
     "softmax_cross_entropy",
+    "softmax_mask_loss",
 ]

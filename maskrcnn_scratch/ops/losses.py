@@ -110,6 +110,29 @@ def mask_loss(
     return sigmoid_cross_entropy(mask_logits[rows, labels], targets, weights)
 
 
+def softmax_mask_loss(
+    mask_logits: Float[Tensor, "n k_plus_1 m m"],
+    labels: Int64[Tensor, " n"],
+    targets: Float[Tensor, "n m m"],
+    weights: Weights = None,
+) -> Float[Tensor, ""]:
+    """The rival of ``mask_loss`` in Table 2b: the classes compete for each pixel.
+
+    Softmax over the channels, of which 0 is the background and 1 + c the class c. The
+    mean over pixels of -t log p_u - (1 - t) log p_0, u = 1 + ``labels[i]`` (0..k-1).
+    """
+    require_shape("mask_logits", mask_logits, ("n", "k_plus_1", "m", "m"))
+    _require_same_shape("a class's mask_logits", mask_logits[:, 0], "targets", targets)
+    labels = _known_labels(labels, mask_logits, mask_logits.shape[1] - 1, weights)
+    logits = without_padding(mask_logits, weights)
+    targets = without_padding(targets, weights)
+    shifted = logits - logits.detach().amax(dim=1, keepdim=True)
+    log_sum = torch.log(torch.exp(shifted).sum(dim=1))
+    rows = torch.arange(len(labels), device=labels.device)
+    wanted = targets * shifted[rows, 1 + labels] + (1 - targets) * shifted[:, 0]
+    return weighted_mean(log_sum - wanted, weights)
+
+
 def mask_loss_on_gpu(
     mask_logits: Float[Tensor, "n k m m"],
     labels: Int64[Tensor, " n"],
