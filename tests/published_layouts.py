@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
-from maskrcnn_scratch.models.resnet import BLOCKS, FrozenBatchNorm2d
+from maskrcnn_scratch.models.norms import FrozenBatchNorm2d
+from maskrcnn_scratch.models.resnet import BLOCKS
 
 Published = dict[str, np.ndarray]
 
@@ -73,11 +74,11 @@ def to_detectron2(model: MaskRCNN, std: tuple[float, float, float]) -> Published
     for level in (2, 3, 4, 5):
         layer(f"backbone.fpn_lateral{level}", f"fpn.lateral.{level - 2}")
         layer(f"backbone.fpn_output{level}", f"fpn.output.{level - 2}")
-    layer("proposal_generator.rpn_head.conv", "rpn.conv")
+    layer("proposal_generator.rpn_head.conv", "rpn.convs.0")
     layer("proposal_generator.rpn_head.objectness_logits", "rpn.objectness")
     layer("proposal_generator.rpn_head.anchor_deltas", "rpn.deltas")
-    layer("roi_heads.box_head.fc1", "box_head.fc1")
-    layer("roi_heads.box_head.fc2", "box_head.fc2")
+    layer("roi_heads.box_head.fc1", "box_head.body.fcs.0")
+    layer("roi_heads.box_head.fc2", "box_head.body.fcs.1")
     for kind in ("weight", "bias"):  # the background is the last class
         logits = state[f"box_head.class_logits.{kind}"]
         out[f"roi_heads.box_predictor.cls_score.{kind}"] = np.concatenate(
@@ -85,9 +86,9 @@ def to_detectron2(model: MaskRCNN, std: tuple[float, float, float]) -> Published
         )
     layer("roi_heads.box_predictor.bbox_pred", "box_head.deltas")
     for n in (1, 2, 3, 4):
-        layer(f"roi_heads.mask_head.mask_fcn{n}", f"mask_head.convs.{n - 1}")
-    layer("roi_heads.mask_head.deconv", "mask_head.deconv")
-    layer("roi_heads.mask_head.predictor", "mask_head.mask_logits")
+        layer(f"roi_heads.mask_head.mask_fcn{n}", f"mask_head.net.convs.{n - 1}")
+    layer("roi_heads.mask_head.deconv", "mask_head.net.deconv")
+    layer("roi_heads.mask_head.predictor", "mask_head.net.mask_logits")
     return out
 
 
@@ -178,7 +179,7 @@ def to_matterport(model: MaskRCNN, rng: np.random.Generator) -> Published:
         layer(f"fpn_p{n}", f"fpn.output.{n - 2}")
     anchors = 3
     swap = np.array([1, 0, 3, 2])
-    layer("rpn_conv_shared", "rpn.conv")
+    layer("rpn_conv_shared", "rpn.convs.0")
     layer(
         "rpn_bbox_pred", "rpn.deltas", (4 * np.arange(anchors)[:, None] + swap).ravel()
     )
@@ -188,18 +189,21 @@ def to_matterport(model: MaskRCNN, rng: np.random.Generator) -> Published:
         background = rng.normal(size=pairs[..., ::2].shape)
         pairs[..., 0::2], pairs[..., 1::2] = background, background + pairs[..., 1::2]
         out[f"rpn_class_raw/{kind}"] = pairs
-    with_norm("mrcnn_class_conv1", "mrcnn_class_bn1", "box_head.fc1", 7)
-    with_norm("mrcnn_class_conv2", "mrcnn_class_bn2", "box_head.fc2", 1)
+    with_norm("mrcnn_class_conv1", "mrcnn_class_bn1", "box_head.body.fcs.0", 7)
+    with_norm("mrcnn_class_conv2", "mrcnn_class_bn2", "box_head.body.fcs.1", 1)
     layer("mrcnn_class_logits", "box_head.class_logits")
     classes = model.config.num_classes
     boxes = (4 * np.arange(classes)[:, None] + swap).ravel()
     layer("mrcnn_bbox_fc", "box_head.deltas", np.append([-1] * 4, boxes))
     for n in (1, 2, 3, 4):
         with_norm(
-            f"mrcnn_mask_conv{n}", f"mrcnn_mask_bn{n}", f"mask_head.convs.{n - 1}", 3
+            f"mrcnn_mask_conv{n}",
+            f"mrcnn_mask_bn{n}",
+            f"mask_head.net.convs.{n - 1}",
+            3,
         )
-    layer("mrcnn_mask_deconv", "mask_head.deconv")  # stored [h, w, out, in]
-    layer("mrcnn_mask", "mask_head.mask_logits", np.arange(-1, classes))
+    layer("mrcnn_mask_deconv", "mask_head.net.deconv")  # stored [h, w, out, in]
+    layer("mrcnn_mask", "mask_head.net.mask_logits", np.arange(-1, classes))
     return out
 
 

@@ -375,8 +375,8 @@ def test_our_weights_under_their_names() -> None:
     assert grown == {
         "box_head.deltas.weight": ((360, 1024), (364, 1024)),
         "box_head.deltas.bias": ((360,), (364,)),
-        "mask_head.mask_logits.weight": ((90, 256, 1, 1), (91, 256, 1, 1)),
-        "mask_head.mask_logits.bias": ((90,), (91,)),
+        "mask_head.net.mask_logits.weight": ((90, 256, 1, 1), (91, 256, 1, 1)),
+        "mask_head.net.mask_logits.bias": ((90,), (91,)),
     }
     bias = to_torchvision({"box_head.deltas.bias": torch.ones(4)})
     assert bias["roi_heads.box_predictor.bbox_pred.bias"].tolist() == [0] * 4 + [1] * 4

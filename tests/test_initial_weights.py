@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from maskrcnn_scratch.data import write_shapes
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d, ResNet
+from maskrcnn_scratch.models.norms import FrozenBatchNorm2d
+from maskrcnn_scratch.models.resnet import ResNet
 from maskrcnn_scratch.training import run, train
 from maskrcnn_scratch.training.initial_weights import load_initial_weights, norm_behind
 from maskrcnn_scratch.weights.model_file import (

@@ -39,7 +39,7 @@ def test_one_batch_is_learnt_by_heart() -> None:
     model = MaskRCNN(SMALL).train()
     image, truth = scene()
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
-    for _ in range(150):
+    for _ in range(220):
         losses = losses_of(model, [image], [truth])
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
@@ -132,6 +132,34 @@ def test_bfloat16_autocast_keeps_boxes_in_float32() -> None:
     assert all(loss.dtype == torch.float32 for loss in losses.values())
     assert isinstance(found, Detections)
     assert found.boxes.dtype == torch.float32
+
+
+def test_nothing_waits_for_a_gpu() -> None:
+    """From images to losses and back no step depends on a value.
+
+    On the meta device there are none: whatever looks at one fails there, as it would
+    make the host wait for a GPU.
+    """
+    with torch.device("meta"):
+        model = MaskRCNN(SMALL)
+        images = [torch.empty(3, 64, 64), torch.empty(3, 50, 90)]
+        targets = [
+            Target(
+                image_id=n,
+                boxes=torch.empty(n, 4),
+                labels=torch.empty(n, dtype=torch.int64),
+                masks=torch.empty(n, 64, 90, dtype=torch.uint8),
+                crowd=torch.empty(n, dtype=torch.bool),
+            )
+            for n in (2, 0)
+        ]
+        losses = losses_of(model, images, targets)
+        torch.stack(list(losses.values())).sum().backward()
+        assert set(losses) == LOSSES
+        assert model.eval().rpn is not None
+        maps = model.feature_maps(model.batch(images))
+        proposals = model.proposals(maps, torch.empty(2, 2), None)
+    assert [len(one.boxes) for one in proposals] == [SMALL.rpn_post_nms_test] * 2
 
 
 def test_training_without_targets_says_so() -> None:

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
-from maskrcnn_scratch.models.box_head import BoxHead, sample_rois
+from maskrcnn_scratch.models.box_head import BoxHead
 from maskrcnn_scratch.models.config import Depth, Norm
 from maskrcnn_scratch.models.fold import fold_batch_norm
 from maskrcnn_scratch.models.fpn import FPN
-from maskrcnn_scratch.models.mask_head import MaskHead
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d, ResNet
-from maskrcnn_scratch.models.roi_features import roi_features, to_rois
+from maskrcnn_scratch.models.mask_head import FullyConvolutional, MaskHead
+from maskrcnn_scratch.models.norms import FrozenBatchNorm2d
+from maskrcnn_scratch.models.proposals import Proposals
+from maskrcnn_scratch.models.resnet import ResNet
+from maskrcnn_scratch.models.roi_features import Maps, roi_features, to_rois
 from maskrcnn_scratch.models.rpn import RPN
+from maskrcnn_scratch.models.sampling import generators, sample_rois
+from maskrcnn_scratch.models.terms import averaged
 from maskrcnn_scratch.structures import Target
 
 SMALL = ModelConfig(
@@ -169,16 +173,19 @@ def test_under_bfloat16_autocast_boxes_are_computed_in_float32() -> None:
     model = with_random_norms(replace(SMALL, norm="frozen_bn", score_threshold=0.0))
     size = (128, 160)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        pyramid = model.fpn(model.backbone(model.batch([torch.rand(3, *size)])))
-        assert pyramid[0].dtype == torch.bfloat16
-        anchors = model.rpn.anchors(pyramid)
-        logits, deltas = model.rpn(pyramid)
-        proposals = model.rpn.propose(anchors, logits, deltas, [size])
-        found = model.detect(pyramid[:4], proposals, [size])[0]
-    for boxes in (*anchors, *logits, *deltas, *proposals, found.boxes, found.scores):
+        maps = model.feature_maps(model.batch([torch.rand(3, *size)]))
+        assert maps[2].dtype == torch.bfloat16
+        assert model.rpn is not None
+        anchors = model.rpn.anchors(maps)
+        logits, deltas = model.rpn(maps)
+        sizes = torch.tensor([size]).float()
+        (proposals,) = model.rpn.propose(anchors, logits, deltas, sizes)
+        found = model.detect(maps, [proposals], sizes)[0]
+    boxes_of = (proposals.boxes, found.boxes)
+    for boxes in (*anchors, *logits, *deltas, *boxes_of, found.scores):
         assert boxes.dtype == torch.float32
     # Not bfloat16's numbers in float32: some have more digits than that has.
-    for boxes in (proposals[0], found.boxes):
+    for boxes in boxes_of:
         assert (boxes.bfloat16().float() != boxes).any()
 
 
@@ -202,19 +209,24 @@ def test_fpn_adds_the_coarser_level_to_the_finer() -> None:
     torch.testing.assert_close(p6, p5[:, :, ::2, ::2])
 
 
-def pyramid(images: int = 2, size: int = 64) -> list[Tensor]:
+def pyramid(images: int = 2, size: int = 64) -> Maps:
     """Random P2 to P6 of square images."""
     torch.manual_seed(0)
     channels = SMALL.fpn_channels
-    return [
-        torch.randn(images, channels, -(-size // s), -(-size // s))
-        for s in SMALL.strides
-    ]
+    return {
+        level: torch.randn(images, channels, -(-size // s), -(-size // s))
+        for level, s in zip(SMALL.anchor_levels, SMALL.strides, strict=True)
+    }
+
+
+def proposed(boxes: Tensor) -> Proposals:
+    """Boxes of equal scores."""
+    return Proposals(boxes, torch.zeros(len(boxes)))
 
 
 def test_rpn_predictions_are_in_the_order_of_the_anchors() -> None:
     """A logit that stands out lifts the anchor at its own cell and ratio."""
-    rpn = RPN(SMALL)
+    rpn = RPN(SMALL, 16)
     features = pyramid()
     anchors = rpn.anchors(features)
     logits, deltas = rpn(features)
@@ -227,7 +239,8 @@ def test_rpn_predictions_are_in_the_order_of_the_anchors() -> None:
     row, column, ratio = 5, 9, 2
     logits[0][0, (row * 16 + column) * 3 + ratio] = 9
     still = [torch.zeros_like(d) for d in deltas]
-    best = rpn.propose(anchors, logits, still, [(64, 64)] * 2)[0][0]
+    sizes = torch.full((2, 2), 64.0)
+    best = rpn.propose(anchors, logits, still, sizes)[0].boxes[0]
     centre = (best[:2] + best[2:]) / 2
     assert centre.tolist() == [4 * column, 4 * row]
     assert (best[3] - best[1]) / (best[2] - best[0]) == pytest.approx(2)
@@ -235,15 +248,17 @@ def test_rpn_predictions_are_in_the_order_of_the_anchors() -> None:
 
 def test_proposals_lie_in_their_image_best_first_and_within_the_limit() -> None:
     config = replace(SMALL, rpn_post_nms_test=7)
-    rpn = RPN(config).eval()
+    rpn = RPN(config, 16).eval()
     features = pyramid()
     anchors = rpn.anchors(features)
     logits, deltas = rpn(features)
     spread = [torch.randn_like(x) for x in logits]
     sizes = [(64, 50), (33, 64)]
-    proposals = rpn.propose(anchors, spread, deltas, sizes)
-    for boxes, (height, width) in zip(proposals, sizes, strict=True):
+    proposals = rpn.propose(anchors, spread, deltas, torch.tensor(sizes).float())
+    for proposal, (height, width) in zip(proposals, sizes, strict=True):
+        boxes = proposal.boxes
         assert len(boxes) == 7
+        assert (proposal.scores.diff() <= 0).all()
         assert (boxes >= 0).all()
         assert (boxes[:, 2] <= width).all()
         assert (boxes[:, 3] <= height).all()
@@ -252,7 +267,7 @@ def test_proposals_lie_in_their_image_best_first_and_within_the_limit() -> None:
 
 def test_rpn_loss_falls_to_zero_for_perfect_predictions() -> None:
     """Certain, right logits cost nothing; wrong ones cost their margin."""
-    rpn = RPN(SMALL)
+    rpn = RPN(SMALL, 16)
     features = pyramid(images=1)
     anchors = rpn.anchors(features)
     # An object that is exactly one anchor: the best match needs no move.
@@ -264,9 +279,10 @@ def test_rpn_loss_falls_to_zero_for_perfect_predictions() -> None:
     right = torch.where(matched >= 0, 30.0, -30.0)[None]
     split = list(right.split([len(a) for a in anchors], dim=1))
     deltas = [torch.zeros(1, len(a), 4) for a in anchors]
-    losses = rpn.losses(anchors, split, deltas, [truth])
+    losses = averaged(rpn.losses(anchors, split, deltas, [truth], [None]))
     assert losses["rpn_objectness"] < 1e-9
-    losses = rpn.losses(anchors, [-s for s in split], deltas, [truth])
+    wrong = [-s for s in split]
+    losses = averaged(rpn.losses(anchors, wrong, deltas, [truth], [None]))
     assert losses["rpn_objectness"] == pytest.approx(30, rel=1e-3)
 
 
@@ -276,16 +292,18 @@ def test_sampled_rois_carry_their_own_object() -> None:
         target([[8, 8, 40, 24]], [2]),
     ]
     proposals = [torch.tensor([[31.0, 31, 60, 60], [0, 40, 10, 60]]), torch.zeros(0, 4)]
-    sampled = sample_rois(SMALL, proposals, truth)
     seen = {}
-    for roi, label, thing, goal in zip(
-        sampled.rois.tolist(),
-        sampled.labels.tolist(),
-        sampled.objects.tolist(),
-        sampled.goals.tolist(),
-        strict=True,
-    ):
-        seen[tuple(roi)] = (label, thing if label else None, tuple(goal))
+    for image, (boxes, one) in enumerate(zip(proposals, truth, strict=True)):
+        sampled = sample_rois(SMALL, proposed(boxes), one)
+        assert sampled.valid.all()
+        for roi, label, thing, goal in zip(
+            sampled.boxes.tolist(),
+            sampled.labels.tolist(),
+            sampled.objects.tolist(),
+            sampled.goals.tolist(),
+            strict=True,
+        ):
+            seen[image, *roi] = (label, thing if label else None, tuple(goal))
     assert seen == {
         (0, 31, 31, 60, 60): (3, 1, (30, 30, 60, 60)),
         (0, 0, 40, 10, 60): (0, None, (0, 40, 10, 60)),
@@ -295,51 +313,78 @@ def test_sampled_rois_carry_their_own_object() -> None:
     }
 
 
+def test_objects_need_not_join_the_proposals() -> None:
+    truth = target([[0, 0, 20, 20]], [1])
+    config = replace(SMALL, roi_append_truth=False)
+    sampled = sample_rois(config, proposed(torch.tensor([[0.0, 40, 10, 60]])), truth)
+    assert sampled.boxes.tolist() == [[0, 40, 10, 60]]
+    assert sampled.labels.tolist() == [0]
+
+
 def test_crowds_are_no_objects_to_learn() -> None:
     truth = target([[0, 0, 20, 20], [30, 30, 60, 60]], [1, 3])
     truth = replace(truth, crowd=torch.tensor([True, False]))
-    sampled = sample_rois(SMALL, [torch.tensor([[0.0, 0, 20, 20]])], [truth])
+    sampled = sample_rois(SMALL, proposed(torch.tensor([[0.0, 0, 20, 20]])), truth)
     assert sorted(sampled.labels.tolist()) == [0, 3]
     assert sampled.objects[sampled.labels == 3].tolist() == [1]
 
 
+def test_what_an_image_draws_does_not_depend_on_its_batch() -> None:
+    """Nor on its place there: two processes draw what one would."""
+    boxes = torch.rand(2000, 4).cumsum(1) * 16
+    config = replace(SMALL, roi_samples=16)
+    truth = [replace(target([[0, 0, 9, 9]], [1]), image_id=n) for n in (7, 8)]
+    torch.manual_seed(5)
+    both = [
+        sample_rois(config, proposed(boxes), t, g)
+        for t, g in zip(truth, generators(truth), strict=True)
+    ]
+    torch.manual_seed(5)
+    alone = sample_rois(config, proposed(boxes), truth[1], generators(truth[1:])[0])
+    assert torch.equal(both[1].boxes, alone.boxes)
+    assert not torch.equal(both[0].boxes, alone.boxes)
+
+
 def test_roi_features_come_from_the_level_of_the_box() -> None:
     """Constant maps 2, 3, 4, 5: the value tells the level."""
-    maps = [torch.full_like(p, level) for level, p in enumerate(pyramid()[:4], start=2)]
+    maps = {level: torch.full_like(p, level) for level, p in pyramid().items()}
     boxes = [[0.0, 0, 16, 16], [0, 0, 32, 32], [0, 0, 60, 64], [0, 0, 64, 64]]
     features = roi_features(SMALL, maps, to_rois([torch.tensor(boxes)]), 7)
     torch.testing.assert_close(features[:, 0, 3, 3], torch.tensor([2.0, 3, 3, 4]))
 
 
+SIZE = torch.full((1, 2), 64.0)
+
+
 def test_detections_move_the_roi_by_the_deltas_of_its_class() -> None:
-    head = BoxHead(SMALL)
+    head = BoxHead(SMALL, 16)
     logits = torch.tensor([[0.0, 0, 9, 0]])
     deltas = torch.zeros(1, 3, 4)
     deltas[0, 1, 0] = 10 * 0.5  # weight 10: half a width to the right
     deltas[0, 0, 0] = 99
     rois = torch.tensor([[0.0, 8, 8, 24, 24]])
-    (found,) = head.detect(logits, deltas, rois, [(64, 64)])
+    (found,) = head.detect(logits, deltas, rois, SIZE)
     assert found.labels.tolist() == [2]
     assert found.boxes.tolist() == [[16, 8, 32, 24]]
     assert found.scores[0] == logits.softmax(1)[0, 2]
 
 
 def test_overlapping_detections_survive_only_in_different_classes() -> None:
-    head = BoxHead(SMALL)
+    head = BoxHead(SMALL, 16)
     logits = torch.tensor([[0.0, 4, 5, 0], [0, 5, 0, 0]])
     rois = torch.tensor([[0.0, 8, 8, 24, 24], [0, 8, 8, 24, 25]])
-    (found,) = head.detect(logits, torch.zeros(2, 3, 4), rois, [(64, 64)])
+    (found,) = head.detect(logits, torch.zeros(2, 3, 4), rois, SIZE)
     assert found.labels.tolist() == [1, 2]
     assert found.boxes.tolist() == [[8, 8, 24, 25], [8, 8, 24, 24]]
 
 
 def test_only_the_true_class_of_a_mask_gets_a_gradient() -> None:
-    head = MaskHead(SMALL)
+    head = MaskHead(SMALL, 16)
     truth = target([[0, 0, 20, 20], [30, 30, 60, 60]], [1, 3])
-    sampled = sample_rois(SMALL, [torch.zeros(0, 4)], [truth])
+    sampled = sample_rois(SMALL, proposed(torch.zeros(0, 4)), truth)
     logits = head(torch.randn(2, 16, 14, 14), sampled.labels)
-    head.losses(logits, sampled, [truth])["mask"].backward()
-    for parameter in head.mask_logits.parameters():
+    averaged(head.losses(logits, [sampled], [truth]))["mask"].backward()
+    for parameter in head.net.mask_logits.parameters():
         assert parameter.grad is not None
         touched = parameter.grad.view(3, -1).any(dim=1)
         assert touched.tolist() == [True, False, True]
@@ -347,14 +392,13 @@ def test_only_the_true_class_of_a_mask_gets_a_gradient() -> None:
 
 def test_the_mask_of_a_class_is_the_one_of_all_masks() -> None:
     torch.manual_seed(0)
-    head = MaskHead(SMALL)
-    torch.nn.init.normal_(head.mask_logits.bias)  # type: ignore[arg-type]
-    torch.nn.init.normal_(head.deconv.bias)  # type: ignore[arg-type]
-    x, labels = torch.randn(3, 16, 14, 14), torch.tensor([3, 1, 2])
-    every = head.mask_logits(torch.relu(head.deconv(x)))
-    expected = torch.stack([every[0, 2], every[1, 0], every[2, 1]])
+    net = FullyConvolutional(SMALL, 16)
+    torch.nn.init.normal_(net.mask_logits.bias)  # type: ignore[arg-type]
+    torch.nn.init.normal_(net.deconv.bias)  # type: ignore[arg-type]
+    x, maps = torch.randn(3, 16, 14, 14), torch.tensor([2, 0, 1])
+    expected = net(x)[torch.arange(3), maps]
     for layout in (torch.contiguous_format, torch.channels_last):
-        own = head.own_maps(x.contiguous(memory_format=layout), labels)
+        own = net.chosen(x.contiguous(memory_format=layout), maps)
         torch.testing.assert_close(own, expected)
 
 
@@ -362,7 +406,7 @@ def test_the_mask_of_a_class_is_the_one_of_all_masks() -> None:
     ("change", "message"),
     [
         ({"num_classes": 0}, "num_classes must be at least 1, not 0"),
-        ({"depth": 18, "groups": 32}, "ResNet-18 has no bottlenecks"),
+        ({"depth": 18, "groups": 32}, "depth 18 has no bottlenecks"),
         ({"rpn_negative_iou": 0.9}, "rpn_negative_iou 0.9 is above"),
     ],
 )

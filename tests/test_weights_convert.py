@@ -289,7 +289,7 @@ backbone.layer4.1.bn2.running_var)
   of another shape than expected (2):
     roi_heads.box_predictor.cls_score.weight (our box_head.class_logits.weight): \
 [4, 13] gives [4, 13], expected [4, 12]
-    roi_heads.mask_head.mask_fcn2.weight (our mask_head.convs.1.weight): [6, 6, 3], \
+    roi_heads.mask_head.mask_fcn2.weight (our mask_head.net.convs.1.weight): [6, 6, 3], \
 expected [6, 6, 3, 3]
 """
     assert capsys.readouterr().err == expected

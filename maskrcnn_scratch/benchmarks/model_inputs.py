@@ -19,7 +19,7 @@ from maskrcnn_scratch.benchmarks.cases import Sizes
 from maskrcnn_scratch.benchmarks.roi_layers import LAYOUTS
 from maskrcnn_scratch.benchmarks.torchvision_model import CONVENTIONS
 from maskrcnn_scratch.models import MaskRCNN
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d
+from maskrcnn_scratch.models.norms import FrozenBatchNorm2d
 from maskrcnn_scratch.structures import Target
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -45,8 +45,8 @@ def random_model(sizes: Sizes) -> MaskRCNN:
                 module.bias.normal_(std=0.1)
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.5, 1.5)
-        model.box_head.class_logits.weight.mul_(30)
-        model.mask_head.mask_logits.weight.mul_(400)
+        model.get_parameter("box_head.class_logits.weight").mul_(30)
+        model.get_parameter("mask_head.net.mask_logits.weight").mul_(400)
     return model
 
 

@@ -30,20 +30,20 @@ NAMES = (
     (r"backbone\.(?!fpn)", "backbone.body."),
     (r"fpn\.lateral\.(\d)", r"backbone.fpn.inner_blocks.\1.0"),
     (r"fpn\.output\.(\d)", r"backbone.fpn.layer_blocks.\1.0"),
-    (r"rpn\.conv", "rpn.head.conv.0.0"),
+    (r"rpn\.convs\.0", "rpn.head.conv.0.0"),
     (r"rpn\.objectness", "rpn.head.cls_logits"),
     (r"rpn\.deltas", "rpn.head.bbox_pred"),
-    (r"box_head\.fc1", "roi_heads.box_head.fc6"),
-    (r"box_head\.fc2", "roi_heads.box_head.fc7"),
+    (r"box_head\.body\.fcs\.0", "roi_heads.box_head.fc6"),
+    (r"box_head\.body\.fcs\.1", "roi_heads.box_head.fc7"),
     (r"box_head\.class_logits", "roi_heads.box_predictor.cls_score"),
     (r"box_head\.deltas", "roi_heads.box_predictor.bbox_pred"),
-    (r"mask_head\.convs\.(\d)", r"roi_heads.mask_head.\1.0"),
-    (r"mask_head\.deconv", "roi_heads.mask_predictor.conv5_mask"),
-    (r"mask_head\.mask_logits", "roi_heads.mask_predictor.mask_fcn_logits"),
+    (r"mask_head\.net\.convs\.(\d)", r"roi_heads.mask_head.\1.0"),
+    (r"mask_head\.net\.deconv", "roi_heads.mask_predictor.conv5_mask"),
+    (r"mask_head\.net\.mask_logits", "roi_heads.mask_predictor.mask_fcn_logits"),
 )
 """How our names begin, and how theirs do."""
 
-BACKGROUND_ROWS = {"box_head.deltas": 4, "mask_head.mask_logits": 1}
+BACKGROUND_ROWS = {"box_head.deltas": 4, "mask_head.net.mask_logits": 1}
 """Outputs for the background, which torchvision has, never uses, and numbers first."""
 
 

@@ -1,96 +1,72 @@
 """The box head: what is in an RoI, and where exactly (Lin et al. 2017, section 4.2).
 
-Also its two neighbours: choosing the RoIs to learn from, and turning predictions into
-detections.
+Also what comes after it: turning predictions into detections.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskrcnn_scratch import ops
 from maskrcnn_scratch.models.config import ModelConfig
-from maskrcnn_scratch.models.init import predictor
-from maskrcnn_scratch.models.roi_features import to_rois
-from maskrcnn_scratch.structures import Detections, Target
+from maskrcnn_scratch.models.init import predictor, relu_conv, relu_linear
+from maskrcnn_scratch.models.resnet import stage
+from maskrcnn_scratch.models.sampling import SampledRoIs
+from maskrcnn_scratch.models.terms import Term
+from maskrcnn_scratch.structures import Detections
 
 
-@dataclass(frozen=True)
-class SampledRoIs:
-    """RoIs to learn from, those of all images in one list."""
+class FullyConnected(nn.Module):
+    """3x3 convolutions, none in the paper, then fully connected layers."""
 
-    rois: Float[Tensor, "rois 5"]
-    labels: Int64[Tensor, " rois"]
-    """The class, 1..K, or 0 for the background."""
-    objects: Int64[Tensor, " rois"]
-    """The matched object's index in its image's target; meaningless for background."""
-    goals: Float[Tensor, "rois 4"]
-    """The matched object's box; the RoI itself for background."""
+    def __init__(self, config: ModelConfig, channels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList()
+        for _ in range(config.box_head_convs):
+            width = config.box_head_conv_width
+            self.convs.append(relu_conv(channels, width, 3, config.head_norm))
+            channels = width
+        self.fcs = nn.ModuleList()
+        length = channels * config.box_pool**2
+        for _ in range(config.box_head_fcs):
+            self.fcs.append(relu_linear(length, config.box_head_width))
+            length = config.box_head_width
+        self.width = length
 
-    def where(self, chosen: Bool[Tensor, " rois"]) -> SampledRoIs:
-        """Those RoIs that ``chosen`` marks."""
-        return SampledRoIs(
-            self.rois[chosen],
-            self.labels[chosen],
-            self.objects[chosen],
-            self.goals[chosen],
-        )
+    def forward(self, x: Float[Tensor, "rois c p p"]) -> Float[Tensor, "rois width"]:
+        for conv in self.convs:
+            x = conv(x).relu_()
+        x = x.flatten(1)
+        for fc in self.fcs:
+            x = fc(x).relu_()
+        return x
 
 
-@torch.no_grad()
-def sample_rois(
-    config: ModelConfig, proposals: list[Float[Tensor, "_p 4"]], targets: list[Target]
-) -> SampledRoIs:
-    """``roi_samples`` RoIs an image, a quarter of them positive where there are enough.
+class Res5(nn.Module):
+    """The last stage of the ResNet, on each RoI (He et al. 2017, figure 4 left)."""
 
-    An RoI is positive when its IoU with an object is at least ``roi_positive_iou``
-    (section 3.1). The objects' own boxes join the proposals, so that there are
-    positives from the first iteration on.
-    """
-    boxes, labels, objects, goals = [], [], [], []
-    for proposed, target in zip(proposals, targets, strict=True):
-        known = torch.nonzero(~target.crowd).flatten()
-        known_boxes = target.boxes[known]
-        candidates = torch.cat([proposed, known_boxes])
-        iou = config.roi_positive_iou
-        matched = ops.match(known_boxes, candidates, iou, iou, allow_low_quality=False)
-        positive, negative = ops.sample(
-            matched, config.roi_samples, config.roi_positive_fraction
-        )
-        chosen = candidates[torch.cat([positive, negative])]
-        boxes.append(chosen)
-        objects.append(
-            torch.cat([known[matched[positive]], torch.zeros_like(negative)])
-        )
-        labels.append(
-            torch.cat(
-                [target.labels[known[matched[positive]]], torch.zeros_like(negative)]
-            )
-        )
-        goals.append(
-            torch.cat([known_boxes[matched[positive]], chosen[len(positive) :]])
-        )
-    return SampledRoIs(
-        to_rois(boxes), torch.cat(labels), torch.cat(objects), torch.cat(goals)
-    )
+    def __init__(self, config: ModelConfig, channels: int) -> None:
+        super().__init__()
+        self.blocks, self.width = stage(config, 5, channels, config.res5_stride)
+
+    def forward(
+        self, x: Float[Tensor, "rois c p p"]
+    ) -> Float[Tensor, "rois width q q"]:
+        out: Tensor = self.blocks(x)
+        return out
 
 
 class BoxHead(nn.Module):
-    """Two fully connected layers, then class logits and a box for every class."""
+    """A body, then class logits and a box for every class."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, channels: int) -> None:
         super().__init__()
         self.config = config
-        width = config.box_head_width
-        self.fc1 = nn.Linear(config.fpn_channels * config.box_pool**2, width)
-        self.fc2 = nn.Linear(width, width)
-        for layer in (self.fc1, self.fc2):
-            nn.init.kaiming_uniform_(layer.weight, a=1)
-            nn.init.zeros_(layer.bias)
+        body = Res5 if config.box_head == "res5" else FullyConnected
+        self.body = body(config, channels)
+        width = self.body.width
         self.class_logits = predictor(nn.Linear(width, config.num_classes + 1), 0.01)
         self.deltas = predictor(nn.Linear(width, 4 * config.num_classes), 0.001)
 
@@ -98,8 +74,13 @@ class BoxHead(nn.Module):
         self, features: Float[Tensor, "rois c p p"]
     ) -> tuple[Float[Tensor, "rois classes"], Float[Tensor, "rois k 4"]]:
         """Logits of the background and the K classes; box deltas of the K classes."""
-        hidden = self.fc1(features.flatten(1)).relu_()
-        hidden = self.fc2(hidden).relu_()
+        return self.predict(self.body(features))
+
+    def predict(
+        self, hidden: Float[Tensor, "rois width *places"]
+    ) -> tuple[Float[Tensor, "rois classes"], Float[Tensor, "rois k 4"]]:
+        """From what the body made; of a map the mean over its cells."""
+        hidden = hidden.flatten(2).mean(dim=2) if hidden.dim() > 2 else hidden
         deltas = self.deltas(hidden).view(len(hidden), self.config.num_classes, 4)
         return self.class_logits(hidden).float(), deltas.float()
 
@@ -108,23 +89,25 @@ class BoxHead(nn.Module):
         logits: Float[Tensor, "rois classes"],
         deltas: Float[Tensor, "rois k 4"],
         sampled: SampledRoIs,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Term]:
         """Lcls and Lbox of Girshick 2015, section 2.3.
 
         Lbox takes the ground-truth class's box of the positive RoIs, summed over them
         and divided by the number of all sampled RoIs.
         """
         config = self.config
-        is_positive = sampled.labels > 0
-        positives = sampled.where(is_positive)
-        goals = ops.encode_boxes(
-            positives.rois[:, 1:], positives.goals, config.box_weights
-        )
-        predicted = deltas[is_positive, positives.labels - 1]
-        box = ops.smooth_l1_loss(predicted, goals, config.box_beta)
+        valid, positive = sampled.valid.float(), sampled.positive.float()
+        count = valid.sum()
+        classes = ops.softmax_cross_entropy(logits, sampled.labels, valid) * count
+        boxes = torch.where(sampled.valid[:, None], sampled.boxes, sampled.goals)
+        goals = ops.encode_boxes(boxes, sampled.goals, config.box_weights)
+        rows = torch.arange(len(deltas), device=deltas.device)
+        own = deltas[rows, (sampled.labels - 1).clamp(min=0)]
+        box = ops.smooth_l1_loss(own, goals, config.box_beta, positive)
+        per_positive = config.box_loss_average == "positives"
         return {
-            "class": ops.softmax_cross_entropy(logits, sampled.labels),
-            "box": box / max(len(sampled.labels), 1),
+            "class": Term(classes, count),
+            "box": Term(box, 4 * positive.sum() if per_positive else count),
         }
 
     @torch.no_grad()
@@ -133,22 +116,27 @@ class BoxHead(nn.Module):
         logits: Float[Tensor, "rois classes"],
         deltas: Float[Tensor, "rois k 4"],
         rois: Float[Tensor, "rois 5"],
-        image_sizes: list[tuple[int, int]],
+        sizes: Float[Tensor, "images 2"],
     ) -> list[Detections]:
         """The ``max_detections`` best boxes an image, after NMS within each class."""
         config = self.config
+        probability = logits.softmax(dim=1)
+        if config.one_class_per_roi:
+            likeliest = probability.amax(dim=1, keepdim=True)
+            probability = torch.where(probability == likeliest, probability, 0)
         boxes, scores = ops.decode_detections(
             rois,
             deltas,
-            logits.softmax(dim=1)[:, 1:],
-            rois.new_tensor(image_sizes).view(-1, 2),
+            probability[:, 1:],
+            sizes,
             config.score_threshold,
             config.box_weights,
         )
-        roi, label = torch.nonzero(scores > -torch.inf, as_tuple=True)
+        large = (boxes[..., 2:] - boxes[..., :2] >= config.detection_min_size).all(2)
+        roi, label = torch.nonzero(large & (scores > -torch.inf), as_tuple=True)
         boxes, scores, image = boxes[roi, label], scores[roi, label], rois[roi, 0]
         found = []
-        for number in range(len(image_sizes)):
+        for number in range(len(sizes)):
             own = torch.nonzero(image == number).flatten()
             box, score, own_label = boxes[own], scores[own], label[own]
             kept = ops.batched_nms(

@@ -62,6 +62,8 @@ class ModelConfig:
     """64 for ResNet, 4 for ResNeXt 32x4d."""
     stride_in_1x1: bool = True
     """Stride 2 on a bottleneck's first 1x1 (He et al. 2016) or on its 3x3."""
+    stem_pool: Literal["centred", "end"] = "centred"
+    """The stem's max-pool has a padding cell at both ends, or at the end (Keras)."""
     norm: Norm = "frozen_bn"
     norm_eps: float = 1e-5
     frozen_stages: int = 2

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from maskrcnn_scratch.models.resnet import FrozenBatchNorm2d, scale_and_shift
+from maskrcnn_scratch.models.norms import FrozenBatchNorm2d, scale_and_shift
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskrcnn_scratch.models.init import plain_conv
+from maskrcnn_scratch.models.norms import Norm
 
 
 class FPN(nn.Module):
@@ -16,11 +17,15 @@ class FPN(nn.Module):
     aliasing of the upsampling; P6 is every second cell of P5, for the RPN alone.
     """
 
-    def __init__(self, in_channels: list[int], channels: int) -> None:
+    def __init__(
+        self, in_channels: list[int], channels: int, norm: Norm = "none"
+    ) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(plain_conv(c, channels, 1) for c in in_channels)
+        self.lateral = nn.ModuleList(
+            plain_conv(c, channels, 1, norm) for c in in_channels
+        )
         self.output = nn.ModuleList(
-            plain_conv(channels, channels, 3) for _ in in_channels
+            plain_conv(channels, channels, 3, norm) for _ in in_channels
         )
 
     def forward(

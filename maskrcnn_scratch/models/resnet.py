@@ -10,53 +10,14 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskrcnn_scratch.models.config import ModelConfig
+from maskrcnn_scratch.models.norms import make_norm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-
-
-class FrozenBatchNorm2d(nn.Module):
-    """Batch norm with fixed statistics and affine: y = x * scale + shift.
-
-    Detection batches are too small to estimate statistics from, so the paper keeps
-    those of ImageNet (section 3.1). All four tensors are buffers: nothing is trained.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, channels: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.register_buffer("weight", torch.ones(channels))
-        self.register_buffer("bias", torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        scale, shift = (v.to(x.dtype).view(-1, 1, 1) for v in scale_and_shift(self))
-        return torch.addcmul(shift, x, scale)  # in one pass through memory
-
-
-def scale_and_shift(norm: FrozenBatchNorm2d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a batch norm with fixed statistics does: y = x * scale + shift."""
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return scale, norm.bias - mean * scale
-
-
-def make_norm(config: ModelConfig, channels: int) -> nn.Module:
-    """The normalisation that the config names, over ``channels``."""
-    if config.norm == "frozen_bn":
-        return FrozenBatchNorm2d(channels, config.norm_eps)
-    if config.norm == "bn":
-        return nn.BatchNorm2d(channels, eps=config.norm_eps)
-    return nn.GroupNorm(min(32, channels // 4), channels, eps=config.norm_eps)
 
 
 def conv(
@@ -80,9 +41,9 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = conv(channels_in, width, 3, stride)
-        self.bn1 = make_norm(config, width)
+        self.bn1 = make_norm(config.norm, width, config.norm_eps)
         self.conv2 = conv(width, width, 3)
-        self.bn2 = make_norm(config, width)
+        self.bn2 = make_norm(config.norm, width, config.norm_eps)
         self.downsample = shortcut(config, channels_in, width, stride)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
@@ -107,11 +68,11 @@ class Bottleneck(nn.Module):
         inner = width * config.width_per_group // 64 * config.groups
         first, second = (stride, 1) if config.stride_in_1x1 else (1, stride)
         self.conv1 = conv(channels_in, inner, 1, first)
-        self.bn1 = make_norm(config, inner)
+        self.bn1 = make_norm(config.norm, inner, config.norm_eps)
         self.conv2 = conv(inner, inner, 3, second, config.groups)
-        self.bn2 = make_norm(config, inner)
+        self.bn2 = make_norm(config.norm, inner, config.norm_eps)
         self.conv3 = conv(inner, 4 * width, 1)
-        self.bn3 = make_norm(config, 4 * width)
+        self.bn3 = make_norm(config.norm, 4 * width, config.norm_eps)
         self.downsample = shortcut(config, channels_in, 4 * width, stride)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h2 w2"]:
@@ -129,44 +90,51 @@ def shortcut(
     if stride == 1 and channels_in == channels_out:
         return nn.Identity()
     return nn.Sequential(
-        conv(channels_in, channels_out, 1, stride), make_norm(config, channels_out)
+        conv(channels_in, channels_out, 1, stride),
+        make_norm(config.norm, channels_out, config.norm_eps),
     )
 
 
+def stage(
+    config: ModelConfig, number: int, channels_in: int, stride: int
+) -> tuple[nn.Sequential, int]:
+    """Res``number`` (2 to 5) and its output channels; ``stride`` in its first block."""
+    block = BasicBlock if config.depth < 50 else Bottleneck
+    width = config.stem_width << (number - 2)
+    blocks, channels = nn.Sequential(), channels_in
+    for index in range(BLOCKS[config.depth][number - 2]):
+        blocks.append(block(config, channels, width, stride if index == 0 else 1))
+        channels = width * block.expansion
+    return blocks, channels
+
+
 class ResNet(nn.Module):
-    """The convolutional part of a ResNet."""
+    """The convolutional part of a ResNet, up to C5, or to C4 where res5 is a head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width = config.stem_width
-        self.conv1 = conv(3, width, 7, stride=2)
-        self.bn1 = make_norm(config, width)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        block = BasicBlock if config.depth < 50 else Bottleneck
-        channels = width
+        channels = config.stem_width
+        self.conv1 = conv(3, channels, 7, stride=2)
+        self.bn1 = make_norm(config.norm, channels, config.norm_eps)
+        self.pool_is_centred = config.stem_pool == "centred"
         self.out_channels: list[int] = []
-        for stage, blocks in enumerate(BLOCKS[config.depth]):
-            layer = nn.Sequential()
-            for index in range(blocks):
-                stride = 2 if stage > 0 and index == 0 else 1
-                layer.append(block(config, channels, width << stage, stride))
-                channels = (width << stage) * block.expansion
-            self.add_module(f"layer{stage + 1}", layer)
+        self.last = 4 if config.features == "c4" else 5
+        for number in range(2, self.last + 1):
+            layer, channels = stage(config, number, channels, 1 if number == 2 else 2)
+            self.add_module(f"layer{number - 1}", layer)
             self.out_channels.append(channels)
-        self.frozen = [self.conv1, self.bn1, *self.stages()][
-            : self._frozen_parts(config)
-        ]
+        # The stem counts as one stage and is two modules.
+        parts = config.frozen_stages + 1 if config.frozen_stages else 0
+        self.frozen = [self.conv1, self.bn1, *self.stages()][:parts]
         for part in self.frozen:
             part.requires_grad_(False)
 
-    @staticmethod
-    def _frozen_parts(config: ModelConfig) -> int:
-        """The stem counts as one stage and is two modules."""
-        return config.frozen_stages + 1 if config.frozen_stages else 0
-
     def stages(self) -> list[nn.Module]:
-        """Res2 to res5."""
-        return [cast(nn.Module, getattr(self, f"layer{n}")) for n in (1, 2, 3, 4)]
+        """Res2 to the last."""
+        return [
+            cast(nn.Module, getattr(self, f"layer{number - 1}"))
+            for number in range(2, self.last + 1)
+        ]
 
     def train(self, mode: bool = True) -> ResNet:
         """Frozen parts stay in evaluation mode: their statistics must not move."""
@@ -178,9 +146,12 @@ class ResNet(nn.Module):
     def forward(
         self, images: Float[Tensor, "n 3 h w"]
     ) -> list[Float[Tensor, "n c y x"]]:
-        x = self.maxpool(self.bn1(self.conv1(images)).relu_())
+        x = self.bn1(self.conv1(images)).relu_()
+        if not self.pool_is_centred:
+            x = F.pad(x, (0, 1, 0, 1))  # zeros, the least after a ReLU
+        x = F.max_pool2d(x, 3, stride=2, padding=int(self.pool_is_centred))
         maps = []
-        for stage in self.stages():
-            x = stage(x)
+        for layer in self.stages():
+            x = layer(x)
             maps.append(x)
         return maps

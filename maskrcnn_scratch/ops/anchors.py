@@ -36,19 +36,23 @@ def cell_anchors(
 
 
 def grid_anchors(
-    cell: Float[Tensor, "anchors 4"], stride: float, grid_size: tuple[int, int]
+    cell: Float[Tensor, "anchors 4"],
+    stride: float | tuple[float, float],
+    grid_size: tuple[int, int],
 ) -> Float[Tensor, "all_anchors 4"]:
     """The anchors of every cell of a feature map of ``grid_size`` (h, w) cells.
 
     In the order (h, w, A), on the device of ``cell``. ``stride`` is image pixels a
-    cell; the anchors in row i, column j are centred at (j stride, i stride).
+    cell, or those (down, across); the anchors in row i, column j are centred at
+    (j stride, i stride).
     """
     require_boxes("cell", cell)
-    if not stride > 0:
+    down, across = stride if isinstance(stride, tuple) else (stride, stride)
+    if not min(down, across) > 0:
         raise ValueError(f"stride must be positive, not {stride}")
     height, width = grid_size
-    y = torch.arange(height, dtype=cell.dtype, device=cell.device) * stride
-    x = torch.arange(width, dtype=cell.dtype, device=cell.device) * stride
+    y = torch.arange(height, dtype=cell.dtype, device=cell.device) * down
+    x = torch.arange(width, dtype=cell.dtype, device=cell.device) * across
     shifts = torch.stack(
         [x.expand(height, width), y[:, None].expand(height, width)], dim=2
     )

@@ -69,12 +69,12 @@ def match_iou(
 class Sample(NamedTuple):
     """Candidates to learn from: positives first, then negatives, then padding.
 
-    ``index`` tells which; where a row is not ``valid`` there were too few, and it
+    ``rows`` tells which; where one is not ``valid`` there were too few, and it
     points to some candidate that is to be left out. So the shape is known before the
     values are, and a GPU need not be asked how many were drawn.
     """
 
-    index: Int64[Tensor, " drawn"]
+    rows: Int64[Tensor, " drawn"]
     positive: Bool[Tensor, " drawn"]
     valid: Bool[Tensor, " drawn"]
 

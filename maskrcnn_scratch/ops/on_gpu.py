@@ -1,8 +1,8 @@
 """What the operators do with tensors on a GPU: they launch the kernels of ``cuda``.
 
 Nothing travels to the CPU, and only an operator whose result has a length that the
-values decide (``batched_nms``) waits for the GPU, once. Values are not checked there, for to look
-at one is to wait: a RoI of no image gives NaN instead of an error.
+values decide (``batched_nms``) waits for the GPU, once. Values are not checked there,
+for to look at one is to wait: a RoI of no image gives NaN instead of an error.
 
 float64, which is for ``gradcheck``, takes the way over the CPU: the kernels add up in
 float32. The ``cuda`` floor is imported only here, when a tensor is on a GPU, for numba

@@ -35,13 +35,14 @@ RULES = [
         for part in ("lateral", "output")
         for level in (2, 3, 4, 5)
     ),
-    Rule(r"rpn\.conv\.(\w+)", (r"proposal_generator.rpn_head.conv.\1",)),
+    Rule(r"rpn\.convs\.0\.(\w+)", (r"proposal_generator.rpn_head.conv.\1",)),
     Rule(
         r"rpn\.objectness\.(\w+)",
         (r"proposal_generator.rpn_head.objectness_logits.\1",),
     ),
     Rule(r"rpn\.deltas\.(\w+)", (r"proposal_generator.rpn_head.anchor_deltas.\1",)),
-    Rule(r"box_head\.(fc\d)\.(\w+)", (r"roi_heads.box_head.\1.\2",)),
+    Rule(r"box_head\.body\.fcs\.0\.(\w+)", (r"roi_heads.box_head.fc1.\1",)),
+    Rule(r"box_head\.body\.fcs\.1\.(\w+)", (r"roi_heads.box_head.fc2.\1",)),
     Rule(
         r"box_head\.class_logits\.(\w+)",
         (r"roi_heads.box_predictor.cls_score.\1",),
@@ -50,13 +51,13 @@ RULES = [
     Rule(r"box_head\.deltas\.(\w+)", (r"roi_heads.box_predictor.bbox_pred.\1",)),
     *(
         Rule(
-            rf"mask_head\.convs\.{n}\.(\w+)",
+            rf"mask_head\.net\.convs\.{n}\.(\w+)",
             (rf"roi_heads.mask_head.mask_fcn{n + 1}.\1",),
         )
         for n in range(4)
     ),
-    Rule(r"mask_head\.deconv\.(\w+)", (r"roi_heads.mask_head.deconv.\1",)),
-    Rule(r"mask_head\.mask_logits\.(\w+)", (r"roi_heads.mask_head.predictor.\1",)),
+    Rule(r"mask_head\.net\.deconv\.(\w+)", (r"roi_heads.mask_head.deconv.\1",)),
+    Rule(r"mask_head\.net\.mask_logits\.(\w+)", (r"roi_heads.mask_head.predictor.\1",)),
 ]
 """All but the first convolution."""
 

@@ -150,14 +150,20 @@ HEAD_RULES = [
         for ours, theirs in (("lateral", f"fpn_c{n}p{n}"), ("output", f"fpn_p{n}"))
         for rule in layer(rf"fpn\.{ours}\.{n - 2}", theirs, kernel)
     ),
-    *layer(r"rpn\.conv", "rpn_conv_shared", kernel),
+    *layer(r"rpn\.convs\.0", "rpn_conv_shared", kernel),
     *layer(r"rpn\.objectness", "rpn_class_raw", kernel, softmax_difference),
     *layer(r"rpn\.deltas", "rpn_bbox_pred", kernel, xy_order),
     *layer_with_norm(
-        r"box_head\.fc1", "mrcnn_class_conv1", "mrcnn_class_bn1", dense_over_map
+        r"box_head\.body\.fcs\.0",
+        "mrcnn_class_conv1",
+        "mrcnn_class_bn1",
+        dense_over_map,
     ),
     *layer_with_norm(
-        r"box_head\.fc2", "mrcnn_class_conv2", "mrcnn_class_bn2", dense_over_map
+        r"box_head\.body\.fcs\.1",
+        "mrcnn_class_conv2",
+        "mrcnn_class_bn2",
+        dense_over_map,
     ),
     *layer(r"box_head\.class_logits", "mrcnn_class_logits", transposed),
     *layer(
@@ -170,15 +176,15 @@ HEAD_RULES = [
         rule
         for n in (1, 2, 3, 4)
         for rule in layer_with_norm(
-            rf"mask_head\.convs\.{n - 1}",
+            rf"mask_head\.net\.convs\.{n - 1}",
             f"mrcnn_mask_conv{n}",
             f"mrcnn_mask_bn{n}",
             kernel,
         )
     ),
-    *layer(r"mask_head\.deconv", "mrcnn_mask_deconv", kernel),
+    *layer(r"mask_head\.net\.deconv", "mrcnn_mask_deconv", kernel),
     *layer(
-        r"mask_head\.mask_logits",
+        r"mask_head\.net\.mask_logits",
         "mrcnn_mask",
         kernel,
         partial(drop_rows, count=1),

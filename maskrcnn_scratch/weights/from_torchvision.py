@@ -20,12 +20,12 @@ RULES = [
     Rule(r"fpn\.lateral\.(\d)\.(\w+)", (r"backbone.fpn.inner_blocks.\1.0.\2",)),
     Rule(r"fpn\.output\.(\d)\.(\w+)", (r"backbone.fpn.layer_blocks.\1.\2",)),
     Rule(r"fpn\.output\.(\d)\.(\w+)", (r"backbone.fpn.layer_blocks.\1.0.\2",)),
-    Rule(r"rpn\.conv\.(\w+)", (r"rpn.head.conv.\1",)),
-    Rule(r"rpn\.conv\.(\w+)", (r"rpn.head.conv.0.0.\1",)),
+    Rule(r"rpn\.convs\.0\.(\w+)", (r"rpn.head.conv.\1",)),
+    Rule(r"rpn\.convs\.0\.(\w+)", (r"rpn.head.conv.0.0.\1",)),
     Rule(r"rpn\.objectness\.(\w+)", (r"rpn.head.cls_logits.\1",)),
     Rule(r"rpn\.deltas\.(\w+)", (r"rpn.head.bbox_pred.\1",)),
-    Rule(r"box_head\.fc1\.(\w+)", (r"roi_heads.box_head.fc6.\1",)),
-    Rule(r"box_head\.fc2\.(\w+)", (r"roi_heads.box_head.fc7.\1",)),
+    Rule(r"box_head\.body\.fcs\.0\.(\w+)", (r"roi_heads.box_head.fc6.\1",)),
+    Rule(r"box_head\.body\.fcs\.1\.(\w+)", (r"roi_heads.box_head.fc7.\1",)),
     Rule(r"box_head\.class_logits\.(\w+)", (r"roi_heads.box_predictor.cls_score.\1",)),
     Rule(
         r"box_head\.deltas\.(\w+)",
@@ -34,15 +34,17 @@ RULES = [
     ),
     *(
         Rule(
-            rf"mask_head\.convs\.{n}\.(\w+)",
+            rf"mask_head\.net\.convs\.{n}\.(\w+)",
             (rf"roi_heads.mask_head.mask_fcn{n + 1}.\1",),
         )
         for n in range(4)
     ),
-    Rule(r"mask_head\.convs\.(\d)\.(\w+)", (r"roi_heads.mask_head.\1.0.\2",)),
-    Rule(r"mask_head\.deconv\.(\w+)", (r"roi_heads.mask_predictor.conv5_mask.\1",)),
+    Rule(r"mask_head\.net\.convs\.(\d)\.(\w+)", (r"roi_heads.mask_head.\1.0.\2",)),
     Rule(
-        r"mask_head\.mask_logits\.(\w+)",
+        r"mask_head\.net\.deconv\.(\w+)", (r"roi_heads.mask_predictor.conv5_mask.\1",)
+    ),
+    Rule(
+        r"mask_head\.net\.mask_logits\.(\w+)",
         (r"roi_heads.mask_predictor.mask_fcn_logits.\1",),
         partial(drop_rows, count=1),
     ),
