@@ -99,8 +99,7 @@ class BoxHead(nn.Module):
         valid, positive = sampled.valid.float(), sampled.positive.float()
         count = valid.sum()
         classes = ops.softmax_cross_entropy(logits, sampled.labels, valid) * count
-        boxes = torch.where(sampled.valid[:, None], sampled.boxes, sampled.goals)
-        goals = ops.encode_boxes(boxes, sampled.goals, config.box_weights)
+        goals = ops.encode_boxes(sampled.boxes, sampled.goals, config.box_weights)
         rows = torch.arange(len(deltas), device=deltas.device)
         own = deltas[rows, (sampled.labels - 1).clamp(min=0)]
         box = ops.smooth_l1_loss(own, goals, config.box_beta, positive)

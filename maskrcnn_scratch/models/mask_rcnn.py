@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 from maskrcnn_scratch.models.box_head import BoxHead
 from maskrcnn_scratch.models.config import ModelConfig
 from maskrcnn_scratch.models.fpn import FPN
+from maskrcnn_scratch.models.keypoint_head import KeypointHead
 from maskrcnn_scratch.models.mask_head import MaskHead
-from maskrcnn_scratch.models.proposals import Proposals
+from maskrcnn_scratch.models.proposals import Proposals, one_pixel
 from maskrcnn_scratch.models.resnet import ResNet
 from maskrcnn_scratch.models.roi_features import Maps, roi_features, to_rois
 from maskrcnn_scratch.models.rpn import RPN
@@ -54,12 +54,10 @@ class MaskRCNN(nn.Module):
         self.rpn = RPN(config, channels) if config.rpn else None
         self.box_head: BoxHead | None = None
         self.mask_head: MaskHead | None = None
-        self.keypoint_head: Any = None
+        self.keypoint_head: KeypointHead | None = None
         if config.box_head != "none":
             self.box_head = BoxHead(config, channels)
         if config.keypoints:
-            from maskrcnn_scratch.models.keypoint_head import KeypointHead
-
             self.keypoint_head = KeypointHead(config, channels)
         if config.mask_head != "none":
             if config.box_head == "res5" and self.box_head is not None:
@@ -120,7 +118,7 @@ class MaskRCNN(nn.Module):
         if self.rpn is None:
             if given is None:
                 raise ValueError("a model without RPN needs proposals for its images")
-            return [Proposals(boxes, boxes.new_ones(len(boxes))) for boxes in given]
+            return [as_proposals(boxes) for boxes in given]
         logits, deltas = self.rpn(maps)
         return self.rpn.propose(self.rpn.anchors(maps), logits, deltas, sizes)
 
@@ -231,6 +229,15 @@ def given_proposals(targets: list[Target]) -> list[Float[Tensor, "_p 4"]]:
             " not: make them with a model that has one"
         )
     return [target.proposals for target in targets if target.proposals is not None]
+
+
+def as_proposals(boxes: Float[Tensor, "p 4"]) -> Proposals:
+    """Boxes, best first, as proposals of equal scores; empty ones fill no slot."""
+    large = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    return Proposals(
+        torch.where(large[:, None], boxes, one_pixel(boxes)),
+        torch.where(large, 0.0, -torch.inf),
+    )
 
 
 def as_detections(proposals: Proposals) -> Detections:
