@@ -7,6 +7,7 @@ Matching and averaging are done by pycocotools, as everybody compares with it;
 from maskrcnn_scratch.evaluation.ground_truth import GroundTruth
 from maskrcnn_scratch.evaluation.mean_iou import MeanIoU, mean_iou
 from maskrcnn_scratch.evaluation.plots import pr_curves_figure
+from maskrcnn_scratch.evaluation.proposals import average_recall
 from maskrcnn_scratch.evaluation.results import detections_to_coco
 from maskrcnn_scratch.evaluation.scores import Scores, evaluate_coco
 from maskrcnn_scratch.evaluation.tables import figures_table, per_class_table
@@ -15,6 +16,7 @@ __all__ = [
     "GroundTruth",
     "MeanIoU",
     "Scores",
+    "average_recall",
     "detections_to_coco",
     "evaluate_coco",
     "figures_table",

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as mask_utils
 
 from maskrcnn_scratch.data.check_outlines import rle_problem
 from maskrcnn_scratch.evaluation.ground_truth import Json
+from maskrcnn_scratch.evaluation.keypoints import check_keypoints, keypoint_count
 from maskrcnn_scratch.structures import Detections
 
-FIELD = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of score compares
+# What each kind of score compares.
+FIELD = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
 
 
 def detections_to_coco(
@@ -22,8 +25,9 @@ def detections_to_coco(
     """One COCO result a detection, in the frame of the detections' boxes.
 
     ``bbox`` is [x, y, width, height] in pixels; ``segmentation``, where masks are
-    pasted, compressed run lengths as text, ready for JSON. Raises ValueError for a
-    label without a category id.
+    pasted, compressed run lengths as text, ready for JSON; ``keypoints`` are [x, y,
+    score] one after another, half a pixel less than ours: COCO's are pixel indices.
+    Raises ValueError for a label without a category id.
     """
     strange = set(detections.labels.tolist()) - label_to_category.keys()
     if strange:
@@ -46,6 +50,10 @@ def detections_to_coco(
         for result, mask in zip(results, detections.masks.cpu().numpy(), strict=True):
             rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))
             result["segmentation"] = {**rle, "counts": rle["counts"].decode("ascii")}
+    if detections.keypoints is not None:
+        indices = detections.keypoints.cpu() - torch.tensor([0.5, 0.5, 0.0])
+        for result, points in zip(results, indices, strict=True):
+            result["keypoints"] = points.flatten().tolist()
     return results
 
 
@@ -78,6 +86,8 @@ def check_results(truth: Json, results: Sequence[Json], kinds: Sequence[str]) ->
     if "segm" in kinds:
         for number, result in enumerate(results):
             check_mask(number, result, sizes[result["image_id"]])
+    if "keypoints" in kinds:
+        check_keypoints(results, keypoint_count(truth))
 
 
 def check_mask(number: int, result: Json, image: Json) -> None:

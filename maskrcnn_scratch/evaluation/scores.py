@@ -21,6 +21,12 @@ from maskrcnn_scratch.evaluation.ground_truth import (
     Json,
     read_ground_truth,
 )
+from maskrcnn_scratch.evaluation.keypoints import (
+    MOST_PERSONS,
+    extent,
+    keypoint_count,
+    oks_sigmas,
+)
 from maskrcnn_scratch.evaluation.results import FIELD, check_results
 from maskrcnn_scratch.reference.average_precision import FIGURES, IOU_THRESHOLDS
 
@@ -29,12 +35,14 @@ ALL, SMALL, MEDIUM, LARGE = range(4)  # COCO's area ranges
 
 @dataclass(frozen=True)
 class Scores:
-    """How good one kind of detection is: "bbox" or "segm".
+    """How good one kind of detection is: "bbox", "segm" or "keypoints".
 
-    ``figures`` are COCO's twelve by name (``ap``, ``ap50``, ..., ``ar_large``), all but
-    ``ar_1`` and ``ar_10`` at ``max_detections`` an image and class; -1 where there are
-    no objects. ``precision`` is what they rest on: at IoU 0.50, 0.55, ..., 0.95 and
-    recall 0.00, 0.01, ..., 1.00, for each class by ascending category id.
+    ``figures`` are COCO's by name, twelve of boxes and masks (``ap``, ``ap50``, ...,
+    ``ar_large``), ten of keypoints (none of small objects, nor ``ar_1`` and ``ar_10``,
+    but ``ar50`` and ``ar75``); all but ``ar_1`` and ``ar_10`` at ``max_detections`` an
+    image and class; -1 where there are no objects. ``precision`` is what they rest on:
+    at IoU (or OKS) 0.50, 0.55, ..., 0.95 and recall 0.00, 0.01, ..., 1.00, for each
+    class by ascending category id.
     """
 
     kind: str
@@ -72,13 +80,16 @@ def evaluate_coco(
     results: list[Json] | str | Path,
     kinds: Sequence[str] = ("bbox", "segm"),
     max_detections: int = 100,
+    keypoint_sigmas: Sequence[float] | None = None,
 ) -> dict[str, Scores]:
     """Scores of COCO results (a list or a JSON file), by kind; nothing is printed.
 
     With 100 detections the figures are those of ``COCOeval.summarize``, which knows no
     other limit. The area that sorts a detection into small, medium and large is that
-    of its box for "bbox", of its mask for "segm". Neither argument is changed. Raises
-    ValueError for results that cannot belong to the ground truth.
+    of its box for "bbox", of its mask for "segm", of the box around its points for
+    "keypoints". Of those 20 an image count, as in COCO; ``keypoint_sigmas``, one for
+    each point, are COCO's where objects have its 17. Neither ground truth nor results
+    are changed. Raises ValueError for results that cannot belong to the ground truth.
     """
     unknown = [kind for kind in kinds if kind not in FIELD]
     if unknown or max_detections < 1:
@@ -90,15 +101,26 @@ def evaluate_coco(
         results = json.loads(Path(results).read_text(encoding="utf-8"))
     if not isinstance(results, list):
         raise ValueError(f"results are a {type(results).__name__}; expected a list")
-    truth = read_ground_truth(ground_truth, with_masks="segm" in kinds)
+    truth = read_ground_truth(ground_truth, "segm" in kinds, "keypoints" in kinds)
     check_results(truth, results, kinds)
-    return {kind: evaluate_kind(truth, results, kind, max_detections) for kind in kinds}
+    scores = {}
+    for kind in kinds:
+        if kind == "keypoints":
+            sigmas = oks_sigmas(keypoint_count(truth), keypoint_sigmas)
+            scores[kind] = evaluate_kind(truth, results, kind, MOST_PERSONS, sigmas)
+        else:
+            scores[kind] = evaluate_kind(truth, results, kind, max_detections)
+    return scores
 
 
 def evaluate_kind(
-    truth: Json, results: Sequence[Json], kind: str, max_detections: int
+    truth: Json,
+    results: Sequence[Json],
+    kind: str,
+    max_detections: int,
+    sigmas: Float[np.ndarray, " points"] | None = None,
 ) -> Scores:
-    """Scores of one kind, of checked results."""
+    """Scores of one kind, of checked results; ``sigmas`` are for keypoints."""
     images = {image["id"]: image for image in truth["images"]}
     found = [
         as_annotation(number, result, kind, images[result["image_id"]])
@@ -107,7 +129,11 @@ def evaluate_kind(
     with contextlib.redirect_stdout(io.StringIO()):
         found_coco = as_coco(truth | {"annotations": found})
         evaluation = COCOeval(as_coco(truth), found_coco, kind)
-        evaluation.params.maxDets = [1, min(10, max_detections), max_detections]
+        if sigmas is None:
+            evaluation.params.maxDets = [1, min(10, max_detections), max_detections]
+        else:
+            evaluation.params.maxDets = [max_detections]
+            evaluation.params.kpt_oks_sigmas = sigmas
         evaluation.evaluate()
         evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
@@ -116,7 +142,7 @@ def evaluate_kind(
     return Scores(
         kind=kind,
         max_detections=max_detections,
-        figures=twelve_figures(precision, recall),
+        figures=(twelve_figures if sigmas is None else ten_figures)(precision, recall),
         class_names=tuple(str(category["name"]) for category in categories),
         objects=tuple(counted.count(category["id"]) for category in categories),
         precision=precision[:, :, :, ALL, -1],
@@ -130,6 +156,9 @@ def as_annotation(number: int, result: Json, kind: str, image: Json) -> Json:
     if kind == "bbox":
         _, _, width, height = result["bbox"]
         return entry | {"bbox": result["bbox"], "area": width * height}
+    if kind == "keypoints":
+        box, area = extent(result["keypoints"])
+        return entry | {"keypoints": result["keypoints"], "bbox": box, "area": area}
     mask = to_rle(result["segmentation"], (image["height"], image["width"]))
     return entry | {"segmentation": mask, "area": float(mask_utils.area(mask))}
 
@@ -157,6 +186,22 @@ def twelve_figures(
         *(recall[..., area, -1] for area in (ALL, SMALL, MEDIUM, LARGE)),
     ]
     return dict(zip(FIGURES, map(mean_of_known, parts), strict=True))
+
+
+def ten_figures(
+    precision: Float[np.ndarray, "thresholds levels classes areas limits"],
+    recall: Float[np.ndarray, "thresholds classes areas limits"],
+) -> dict[str, float]:
+    """COCO's figures of keypoints: there is no area range of small objects."""
+    figures = {}
+    for name, values in (("ap", precision), ("ar", recall)):
+        by_area = np.moveaxis(values[..., -1], -1, 0)
+        figures[name] = mean_of_known(by_area[0])
+        figures[f"{name}50"] = mean_of_known(by_area[0, 0])
+        figures[f"{name}75"] = mean_of_known(by_area[0, 5])
+        figures[f"{name}_medium"] = mean_of_known(by_area[1])
+        figures[f"{name}_large"] = mean_of_known(by_area[2])
+    return figures
 
 
 def mean_of_known(values: Float[np.ndarray, "*shape"]) -> float:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from maskrcnn_scratch.evaluation.scores import Scores
-from maskrcnn_scratch.reference.average_precision import FIGURES
 
-NAMES = {"bbox": "box", "segm": "mask"}
+NAMES = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 
 
 def figures_table(scores: Mapping[str, Scores]) -> Table:
-    """COCO's twelve figures, a row each, a column for boxes and one for masks."""
+    """COCO's figures, a row each, and a column a kind; a dash where a kind has none."""
     table = Table("figure", *(NAMES[kind] for kind in scores), title=limits(scores))
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in FIGURES:
-        table.add_row(name, *(decimal(s.figures[name]) for s in scores.values()))
+    for name in dict.fromkeys(name for s in scores.values() for name in s.figures):
+        figures = (s.figures.get(name, -1.0) for s in scores.values())
+        table.add_row(name, *map(decimal, figures))
     return table
 
 
@@ -45,8 +45,11 @@ def per_class_table(scores: Mapping[str, Scores]) -> Table:
 
 def limits(scores: Mapping[str, Scores]) -> str:
     """What the reader of a figure has to know to compare it."""
-    most = next(iter(scores.values())).max_detections
-    return f"up to {most} detections an image and class"
+    most = {NAMES[kind]: one.max_detections for kind, one in scores.items()}
+    counts = " and ".join(f"{n} {kind}" for kind, n in most.items())
+    if len(set(most.values())) == 1:
+        counts = str(next(iter(most.values())))
+    return f"up to {counts} detections an image and class"
 
 
 def decimal(value: float) -> str:

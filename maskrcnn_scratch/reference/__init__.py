@@ -17,8 +17,9 @@ fpn_levels         the pyramid level of a RoI             FPN 4.2, equation 1
 matching           which box learns which object          Faster R-CNN 3.1.2
 losses             of class, box, objectness and mask     Fast R-CNN 2.3, Mask R-CNN 3
 masks              polygons, RLE, mask targets, pasting   Mask R-CNN 3
-keypoints          one-hot targets, loss and read-out     Mask R-CNN 5
+keypoints          one-hot targets, loss, read-out, OKS   Mask R-CNN 5
 average_precision  COCO's twelve figures                  COCO; Mask R-CNN 4
+average_recall     how many objects proposals hold        FPN 5.1
 =================  =====================================  ============================
 
 Papers: R-CNN arXiv:1311.2524, Fast R-CNN 1504.08083, Faster R-CNN 1506.01497, MNC

@@ -53,6 +53,28 @@ def keypoint_targets(
     return index, valid
 
 
+def object_keypoint_similarity(
+    found: Float[np.ndarray, "points 2"],
+    truth: Float[np.ndarray, "points 3"],
+    area: float,
+    sigmas: Float[np.ndarray, " points"],
+) -> float:
+    """COCO's OKS, which takes the place of IoU: 1 where all points are right.
+
+    The mean over labelled points of exp(-d^2 / (2 area (2 sigma)^2)), d the distance in
+    pixels, ``area`` that of the object. ``sigmas`` say how far annotators are apart.
+    0 where no point is labelled.
+    """
+    similarities = []
+    for (x, y), (true_x, true_y, visibility), sigma in zip(
+        found, truth, sigmas, strict=True
+    ):
+        if visibility > 0:
+            squared = (x - true_x) ** 2 + (y - true_y) ** 2
+            similarities.append(math.exp(-squared / (2 * area * (2 * sigma) ** 2)))
+    return float(np.mean(similarities)) if similarities else 0.0
+
+
 def keypoint_loss(
     logits: Float[np.ndarray, "n points size size"],
     index: Integer[np.ndarray, "n points"],
