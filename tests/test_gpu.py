@@ -219,6 +219,28 @@ def a_batch(device: str) -> tuple[list[Tensor], list[Target]]:
     return [image.to(device)], [target.to(device)]
 
 
+def test_a_training_step_does_not_wait() -> None:
+    """From the images to the gradients: RPN, sampling, heads, losses and back."""
+    torch.manual_seed(0)
+    model = MaskRCNN(ModelConfig(num_classes=2, depth=18)).train().cuda()
+    images, targets = a_batch("cuda")
+    for _ in range(2):  # the first time kernels are compiled
+        sum(model(images, targets).values()).backward()
+    with no_waiting():
+        sum(model(images, targets).values()).backward()
+
+
+def test_proposals_do_not_wait() -> None:
+    model = MaskRCNN(ModelConfig(num_classes=2, depth=18)).eval().cuda()
+    images, _ = a_batch("cuda")
+    with torch.no_grad():
+        sizes = torch.tensor([[96.0, 128.0]], device="cuda")
+        maps = model.feature_maps(model.batch(images))
+        model.proposals(maps, sizes, None)
+        with no_waiting():
+            model.proposals(model.feature_maps(model.batch(images)), sizes, None)
+
+
 def test_a_training_step_gives_the_losses_of_the_cpu() -> None:
     """With every anchor and RoI sampled, nothing is left to chance."""
     config = ModelConfig(num_classes=2, depth=18, rpn_samples=10**6, roi_samples=10**6)

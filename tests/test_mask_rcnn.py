@@ -9,7 +9,7 @@ import torch
 from test_models import SMALL, target
 from torch import Tensor
 
-from maskrcnn_scratch.models import MaskRCNN
+from maskrcnn_scratch.models import MaskRCNN, proposals, sampling
 from maskrcnn_scratch.structures import Detections, Target
 
 LOSSES = {"rpn_objectness", "rpn_box", "class", "box", "mask"}
@@ -160,6 +160,54 @@ def test_nothing_waits_for_a_gpu() -> None:
         maps = model.feature_maps(model.batch(images))
         proposals = model.proposals(maps, torch.empty(2, 2), None)
     assert [len(one.boxes) for one in proposals] == [SMALL.rpn_post_nms_test] * 2
+
+
+FAMILY = {
+    "fpn": SMALL,
+    "c4": replace(
+        SMALL,
+        features="c4",
+        anchor_levels=(4,),
+        box_head="res5",
+        box_pool=14,
+        mask_head_convs=0,
+    ),
+    "pose": replace(SMALL, keypoints=3, keypoint_head_convs=1, keypoint_head_width=8),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_empty_slots_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU lists have a fixed length and empty slots behind; the losses, gradients
+    and detections are those of the CPU's lists, which have none."""
+    torch.manual_seed(0)
+    config = replace(FAMILY[name], rpn_samples=10**6, roi_samples=10**6)
+    model = MaskRCNN(config)
+    image, truth = scene()
+    truth = replace(
+        truth, keypoints=torch.tensor([[[9.0, 9, 2], [30, 20, 1], [50, 50, 2]]] * 2)
+    )
+    batch = [image, torch.rand(3, 48, 64)], [truth, target([], [])]
+
+    def gradients() -> dict[str, Tensor]:
+        model.zero_grad()
+        losses = losses_of(model, *batch)
+        torch.stack(list(losses.values())).sum().backward()
+        found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        return {**found, **losses}
+
+    expected = gradients()
+    (detected, _) = model.eval()(batch[0])
+    for module in (proposals, sampling):
+        monkeypatch.setattr(module, "values_can_be_checked", lambda _: False)
+    (padded, _) = model(batch[0])
+    found = gradients() if model.train() else {}
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=key)
+    torch.testing.assert_close(padded.boxes, detected.boxes)
+    torch.testing.assert_close(padded.scores, detected.scores)
+    assert padded.mask_probabilities.shape == detected.mask_probabilities.shape
 
 
 def test_training_without_targets_says_so() -> None:

@@ -72,6 +72,20 @@ def test_nms_of_many_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("lost", [0, 1, 70])
+def test_nms_survivors(lost: int) -> None:
+    """Scores of -inf mark boxes that are not there."""
+    boxes, scores = boxes_of(70), torch.rand(70)
+    scores[:lost] = -torch.inf
+    segments = torch.arange(70) % 3
+    survive = on_device("nms_survivors", boxes, scores, segments, 0.3, 24)
+    expected = ops.nms_survivors(boxes, scores, segments, 0.3, 24)
+    assert survive.tolist() == expected.tolist()
+    there = torch.arange(lost, 70)
+    kept = ops.batched_nms(boxes[there], scores[there], segments[there], 0.3)
+    assert there[kept].sort().values.tolist() == expected.nonzero()[:, 0].tolist()
+
+
 def test_pyramid_anchors() -> None:
     cells = torch.stack([ops.cell_anchors((size,), (0.5, 1, 2)) for size in (8, 16)])
     levels = ops.pyramid_anchors(cells, (4, 8), [(3, 5), (2, 3)])
