@@ -44,6 +44,12 @@ def pasted(function: Any, device: str, dtype: torch.dtype) -> Tensor:
     return result
 
 
+def in_float64(device: str, dtype: torch.dtype) -> Tensor:
+    """Boxes as torchvision's rule to paste leaves them."""
+    maps = torch.linspace(0, 1, 48, device=device).reshape(3, 4, 4).to(dtype)
+    return paste_masks(maps, boxes(device).double(), (6, 9), 0.5)
+
+
 def two_tiles(device: str, dtype: torch.dtype) -> Tensor:
     """Of one block, which has to use its shared memory twice."""
     maps = torch.linspace(0, 1, 16, device=device).reshape(1, 4, 4).to(dtype)
@@ -74,6 +80,7 @@ EXAMPLES = {
     "mask_targets_large_bin": large_bin,
     "paste_masks": lambda device, dtype: pasted(paste_masks, device, dtype),
     "paste_masks_naive": lambda device, dtype: pasted(paste_masks_naive, device, dtype),
+    "paste_masks_in_float64": in_float64,
     "paste_tiles": two_tiles,
     "mask_loss": loss_and_gradients,
     "mask_loss_naive": lambda device, dtype: mask_loss_naive(

@@ -6,6 +6,7 @@ Everything runs in float64, so the property suites apply to it as they stand.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -160,10 +161,14 @@ def sample(matched: Any, count: int, positive_fraction: float, rng: Any) -> Any:
 
 
 def paste_mask(
-    probability: Any, box: Any, size: tuple[int, int], threshold: float = 0.5
+    probability: Any,
+    box: Any,
+    size: tuple[int, int],
+    threshold: float = 0.5,
+    rule: str = "centres",
 ) -> Any:
     paste = tensors(ops.paste_masks)
-    return paste(probability[None], box[None], size, threshold)[0]
+    return paste(probability[None], box[None], size, threshold, rule)[0]
 
 
 def keypoint_readout_resized(logits: Any, boxes: Any) -> Any:
@@ -212,6 +217,7 @@ COMPONENTS: dict[str, dict[str, Function]] = {
     "masks": {
         "mask_targets": tensors(ops.mask_targets),
         "paste_mask": paste_mask,
+        "paste_mask_legacy": partial(paste_mask, rule="integer"),
     },
 }
 for layer in ("roi_align", "roi_pool", "roi_warp"):

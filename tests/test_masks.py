@@ -19,10 +19,12 @@ Faults put in on purpose, and the first test that caught each:
 - paste at pixel or cell corners, x for y, no ring, +1 -> paste_then_crop_returns_...
 - boxes without area not left out -> paste_at_pixel_centres_equals_grid_sample
 - legacy without +1, floored, rounded, not grown -> legacy_paste_equals_torchvision
+- legacy corners in float64 of float32 boxes -> corners_are_cut_as_torchvision_cuts_them
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,13 +40,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import sixteenths
 
+from maskrcnn_scratch import ops
 from maskrcnn_scratch.reference.masks import (
     compress_rle,
     decompress_rle,
     fill_polygon,
     fine_line,
+    in_whole_pixels,
     mask_to_rle,
-    paste_mask_legacy,
     paste_probability,
     polygons_to_mask,
     rle_to_mask,
@@ -56,6 +59,9 @@ Size = tuple[int, int]
 Polygon = list[float]
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 every_floor = pytest.mark.parametrize("floor", floors("masks"), ids=str)
+legacy_floors = pytest.mark.parametrize(
+    "floor", floors("masks", "paste_mask_legacy"), ids=str
+)
 REFERENCE = floors("masks")[0]
 
 
@@ -422,8 +428,9 @@ Paste = Callable[..., Array]
 
 
 def pastes(floor: Floor) -> list[Paste]:
-    """The floor's ways to paste: the reference alone has the legacy one."""
-    return [floor.paste_mask] + [paste_mask_legacy] * (floor is REFERENCE)
+    """The floor's ways to paste."""
+    names = ("paste_mask", "paste_mask_legacy")
+    return [getattr(floor, name) for name in names if floor.has(name)]
 
 
 @given(bitmaps(), st.integers(-3, 5), st.integers(-3, 5))
@@ -479,20 +486,21 @@ def torchvision_paste(probability: Array, box: Array, size: Size) -> Array:
     return canvas
 
 
+@legacy_floors
 @given(
-    probability_maps(),
-    strategies.boxes(count=1, extent=20),
-    SIZES,
-    st.sampled_from([0.25, 0.5, 0.7]),
+    probability=probability_maps(),
+    boxes=strategies.boxes(count=1, extent=20),
+    size=SIZES,
+    threshold=st.sampled_from([0.25, 0.5, 0.7]),
 )
 def test_legacy_paste_equals_torchvision(
-    probability: Array, boxes: Array, size: Size, threshold: float
+    floor: Floor, probability: Array, boxes: Array, size: Size, threshold: float
 ) -> None:
     """But for values within rounding of the threshold."""
     box = boxes[0] - 4
     expected = torchvision_paste(probability, box, size)
     clear = np.abs(expected - threshold) > 1e-9
-    pasted = paste_mask_legacy(probability, box, size, threshold)
+    pasted = floor.paste_mask_legacy(probability, box, size, threshold)
     np.testing.assert_array_equal(pasted[clear], (expected >= threshold)[clear])
 
 
@@ -537,6 +545,12 @@ def test_masks_of_any_box_are_pasted_as_the_reference_does(
         mask = floor.paste_mask(probability, box, size, threshold)
         where = clear(floor, values, threshold)
         assert_same_masks(mask, values >= threshold, where)
+        if floor.has("paste_mask_legacy"):
+            moved = in_whole_pixels(box, len(probability))
+            values = paste_probability(probability, moved, size)
+            mask = floor.paste_mask_legacy(probability, box, size, threshold)
+            where = clear(floor, values, threshold)
+            assert_same_masks(mask, values >= threshold, where)
 
 
 @every_floor
@@ -612,5 +626,49 @@ def test_the_two_pastes_by_hand(floor: Floor) -> None:
         4,
         5,
     ]
-    legacy = paste_mask_legacy(full, box, (10, 10))[4].nonzero()[0].tolist()
-    assert legacy == [2, 3, 4, 5, 6]
+    if floor.has("paste_mask_legacy"):
+        legacy = floor.paste_mask_legacy(full, box, (10, 10))[4]
+        assert legacy.nonzero()[0].tolist() == [2, 3, 4, 5, 6]
+
+
+def test_a_map_in_whole_pixels_by_hand() -> None:
+    """Grown to 0 .. 8, 9 pixels for 4 cells; below 0, int() cuts the other way."""
+    box = np.array([2.0, -6, 6, -2])
+    np.testing.assert_array_equal(in_whole_pixels(box, 2), [2.25, -5.75, 6.75, -1.25])
+    box = np.array([2.4, -5.6, 6.4, -1.6])  # 0.4 .. 8.4 and -7.6 .. 0.4
+    np.testing.assert_array_equal(in_whole_pixels(box, 2), [2.25, -5, 6.75, -1])
+
+
+@legacy_floors
+def test_a_box_inside_out_has_no_whole_pixels(floor: Floor) -> None:
+    """By a pixel or more: within one, torchvision pastes that pixel."""
+    full = np.ones((2, 2))
+    for box in ([6.0, 2, 2, 6], [2.0, 6, 6, 2]):
+        assert not floor.paste_mask_legacy(full, np.array(box), (9, 9)).any()
+
+
+def test_corners_are_cut_as_torchvision_cuts_them(rng: np.random.Generator) -> None:
+    """In float32 this box's map begins in row 0, in float64 it would in row -1."""
+    maps = torch.tensor(rng.random((1, 28, 28)))
+    box = torch.tensor([[32.375, 0.0625, 53.5625, 29.8125]])
+    across, down = 24 / 30, 31 / 30  # of one cell: 31 .. 54 and 0 .. 30, both ends
+    moved = torch.tensor([[31 + across, down, 31 + 29 * across, 29 * down]]).double()
+    pasted = ops.paste_masks(maps, box, (40, 60), rule="integer")
+    assert torch.equal(pasted, ops.paste_masks(maps, moved, (40, 60)))
+
+
+def test_masks_are_pasted_as_torchvision_does(rng: np.random.Generator) -> None:
+    """The masks at nine thresholds, so the probabilities too; boxes as models find."""
+    pytest.importorskip("torchvision")
+    heads = importlib.import_module("torchvision.models.detection.roi_heads")
+    maps = torch.tensor(rng.random((30, 28, 28))).float()
+    corners, sides = rng.uniform(-10, 80, (2, 30, 2))
+    boxes = torch.tensor(np.concatenate([corners, corners + abs(sides)], axis=1))
+    boxes = boxes.float().clamp(0, 90)
+    values = heads.paste_masks_in_image(maps[:, None], boxes, (80, 90))[:, 0]
+    for tenth in range(1, 10):
+        threshold = tenth / 10
+        pasted = ops.paste_masks(maps, boxes, (80, 90), threshold, "integer")
+        where = (values - threshold).abs() > 1e-5
+        assert torch.equal(pasted[where], (values >= threshold)[where])
+        assert where.float().mean() > 0.999

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import masks as cpu
-from maskrcnn_scratch.ops.arrays import real_array, to_array, workers
+from maskrcnn_scratch.ops.arrays import real, real_array, to_array, workers
 from maskrcnn_scratch.ops.checks import (
     require_boxes,
     require_floating,
@@ -25,6 +25,7 @@ from maskrcnn_scratch.ops.checks import (
 )
 
 Rule = Literal["soft", "threshold"]
+PasteRule = Literal["centres", "integer"]
 
 
 def mask_targets(
@@ -62,11 +63,14 @@ def paste_masks(
     boxes: Float[Tensor, "n 4"],
     image_size: tuple[int, int],
     threshold: float = 0.5,
+    rule: PasteRule = "centres",
 ) -> Bool[Tensor, "n height width"]:
     """Each m x m map stretched over its box, read at pixel centres, and thresholded.
 
-    Beyond the centres of its outer cells a map fades to 0 within one cell, as
-    detectron2 has it; so at threshold 0.5 no pixel outside the box is set.
+    Beyond the centres of its outer cells a map fades to 0 within one cell. By the rule
+    ``"centres"``, detectron2's, the box stays where it is; so at threshold 0.5 no pixel
+    outside it is set. ``"integer"`` first moves its edges to whole pixels, as
+    torchvision does (``reference.masks.in_whole_pixels``).
     """
     require_shape("probabilities", probabilities, ("n", "m", "m"))
     require_floating("probabilities", probabilities)
@@ -82,8 +86,25 @@ def paste_masks(
             "image_size must not be negative and threshold positive, "
             f"not {image_size} and {threshold}"
         )
+    if rule not in ("centres", "integer"):
+        raise ValueError(f"rule must be 'centres' or 'integer', not {rule!r}")
+    if rule == "integer":
+        boxes = _in_whole_pixels(real(boxes), probabilities.shape[1])
     pasted: Tensor = _paste_masks(probabilities, boxes, height, width, threshold)
     return pasted
+
+
+def _in_whole_pixels(boxes: Tensor, m: int) -> Tensor:
+    """Where torchvision puts maps of m x m cells, in float64.
+
+    Corners are computed in the boxes' own type and in torchvision's order of steps: on
+    the other side of a whole pixel, a mask would move by one.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:]
+    middle, half = (low + high) * 0.5, (high - low) * 0.5 * ((m + 2) / m)
+    start, end = (middle - half).trunc().double(), (middle + half).trunc().double()
+    cell = (end - start + 1) / (m + 2)
+    return torch.cat([start + cell, start + cell * (m + 1)], dim=1)
 
 
 @torch.library.custom_op(

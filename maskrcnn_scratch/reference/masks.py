@@ -222,21 +222,28 @@ def paste_mask_legacy(
     size: tuple[int, int],
     threshold: float = 0.5,
 ) -> Bool[np.ndarray, "height width"]:
-    """The same as torchvision and the first detectron did it.
+    """The same as torchvision and the first detectron did it: see ``in_whole_pixels``.
 
-    The map gets a ring of zeros and its box grows with it by (m + 2) / m about the
-    centre, as above; but then the corners are cut to whole pixels and both ends count
-    (width x2 - x1 + 1), which shifts masks by up to a pixel and costs small objects.
+    Masks are shifted by up to a pixel, which costs small objects.
     """
-    m, (x1, y1, x2, y2) = len(probability), box
-    middle = np.array([x1 + x2, y1 + y2]) / 2
-    half = np.array([x2 - x1, y2 - y1]) / 2 * (m + 2) / m
-    left, top = np.trunc(middle - half)
-    across, down = np.maximum(np.trunc(middle + half) - (left, top) + 1, 1)
-    ringed = np.pad(probability, 1)
-    rows = centres_in_cells(size[0], top, down, m + 2)
-    columns = centres_in_cells(size[1], left, across, m + 2)
-    return read_grid(ringed, rows, columns) >= threshold
+    return paste_mask(
+        probability, in_whole_pixels(box, len(probability)), size, threshold
+    )
+
+
+def in_whole_pixels(box: Float[np.ndarray, " 4"], m: int) -> Float[np.ndarray, " 4"]:
+    """Where torchvision puts a map of m x m cells whose box is ``box``.
+
+    The map gets a ring of zeros, and the box grows with it by (m + 2) / m about the
+    centre. Then its corners are cut to whole pixels and both ends count, so its width
+    is x2 - x1 + 1. The map lies in it one cell of m + 2 away from each edge. A box that
+    is inside out by a pixel or more has no area afterwards either.
+    """
+    low, high = box[:2], box[2:]
+    middle, half = (low + high) / 2, (high - low) / 2 * ((m + 2) / m)
+    start = np.trunc(middle - half)
+    cell = (np.trunc(middle + half) - start + 1) / (m + 2)
+    return np.concatenate([start + cell, start + cell * (m + 1)])
 
 
 def centres_in_cells(
