@@ -8,12 +8,16 @@ checked on the CPU only: on a GPU every look at a value would stall it, and unde
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def values_can_be_checked(tensor: Tensor) -> bool:
-    """Whether looking at the values costs little (see above)."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether there are values, and a look at them costs little (see above).
+
+    A subclass, as torch's fake tensors are, may have a shape alone.
+    """
+    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu"
+    return plain and not torch.compiler.is_compiling()
 
 
 def require_shape(name: str, tensor: Tensor, shape: tuple[int | str, ...]) -> None:
