@@ -16,6 +16,7 @@ from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
+from maskrcnn_scratch.commands.proposals import proposals
 from maskrcnn_scratch.commands.runs import evaluate, predict, train
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command(rich_help_panel="Train and use")(demo)
 app.command(rich_help_panel="Train and use")(train)
 app.command(rich_help_panel="Train and use")(evaluate)
 app.command(rich_help_panel="Train and use")(predict)
+app.command(rich_help_panel="Train and use")(proposals)
 app.add_typer(data.app, name="data", rich_help_panel="Train and use")
 app.add_typer(weights.app, name="weights", rich_help_panel="Train and use")
 app.command(rich_help_panel="Look inside")(anatomy)
