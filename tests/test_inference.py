@@ -75,7 +75,10 @@ class BrightBoxes(MaskRCNN):
         self.sizes: list[tuple[int, ...]] = []
 
     def forward(
-        self, images: list[Tensor], targets: list[Target] | None = None
+        self,
+        images: list[Tensor],
+        targets: list[Target] | None = None,
+        proposals: list[Tensor] | None = None,
     ) -> list[Detections]:
         self.sizes += [tuple(image.shape) for image in images]
         return [self.find(image) for image in images]
@@ -393,7 +396,10 @@ class Oracle(MaskRCNN):
         self.dataset = dataset
 
     def forward(
-        self, images: list[Tensor], targets: list[Target] | None = None
+        self,
+        images: list[Tensor],
+        targets: list[Target] | None = None,
+        proposals: list[Tensor] | None = None,
     ) -> list[Detections]:
         (image,) = images
         for known, target in self.dataset:

@@ -92,6 +92,7 @@ class CocoDataset(Dataset[Sample]):
         self.class_names: list[str] = [category["name"] for category in categories]
         self.category_ids: list[int] = [category["id"] for category in categories]
         self.keypoint_names = keypoint_names(categories)
+        self.skeleton = skeleton_of(categories)
         self._labels = {id_: 1 + i for i, id_ in enumerate(self.category_ids)}
         self._masks = masks
         self._annotations = group_by_image(self.images, contents["annotations"], masks)
@@ -215,6 +216,24 @@ def keypoint_names(categories: list[Json]) -> list[str]:
     for category in categories:
         if category.get("keypoints"):
             return list(category["keypoints"])
+    return []
+
+
+def skeleton_of(categories: list[Json]) -> list[tuple[int, int]]:
+    """Pairs of keypoints that a picture joins, counted from 0; empty for none.
+
+    COCO counts from 1. Raises ValueError where a pair names no keypoint.
+    """
+    for category in categories:
+        points = range(1, len(category.get("keypoints") or []) + 1)
+        pairs = category.get("skeleton") or []
+        if points and pairs:
+            if any(len(pair) != 2 or not set(pair) <= set(points) for pair in pairs):
+                raise ValueError(
+                    f"the skeleton of category {category['name']} names other points"
+                    f" than 1 to {len(points)}: {pairs}"
+                )
+            return [(one - 1, other - 1) for one, other in pairs]
     return []
 
 

@@ -101,7 +101,10 @@ def unused_name(folder: Path, stem: str) -> Path:
 def object_rows(
     file: str, entries: list[Json], class_names: Sequence[str]
 ) -> list[list[object]]:
-    """One row an object, numbered from 1 by falling score; boxes in hundredths."""
+    """One row an object, numbered from 1 by falling score; boxes in hundredths.
+
+    The mask's area is empty where the model has no masks.
+    """
     return [
         [
             file,
@@ -109,7 +112,9 @@ def object_rows(
             class_names[entry["category_id"] - 1],
             round(entry["score"], 4),
             *(round(side, 2) for side in entry["bbox"]),
-            int(mask_utils.area(entry["segmentation"])),
+            int(mask_utils.area(entry["segmentation"]))
+            if "segmentation" in entry
+            else "",
         ]
         for number, entry in enumerate(entries, start=1)
     ]

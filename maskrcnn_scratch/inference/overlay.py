@@ -1,4 +1,4 @@
-"""Pictures of what was found: coloured masks with outlines, boxes, names and scores."""
+"""Pictures of what was found: masks with outlines, boxes, keypoints, names, scores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from torch import Tensor
 from maskrcnn_scratch.structures import Detections, Target
 
 Color = tuple[int, int, int]
+Skeleton = Sequence[tuple[int, int]]  # pairs of keypoints that a line joins
 
 SHOWN_SIDE = 640  # small images are enlarged until their longer side is near this
 MOST_CAPTIONS = 40  # with more objects than these, captions would hide them
 DARK = 0.6  # images whose bright pixels are below this are brightened
 FILL = 0.4  # of the mask's colour over the image
+POINT = 3  # radius of a keypoint
 FONT_SIZE = 13
 TITLE_HEIGHT = 26
+HIDDEN, VISIBLE = 1, 2  # COCO's visibility of a labelled keypoint
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -27,22 +30,32 @@ def draw_detections(
     image: Float[Tensor, "3 height width"],
     found: Detections,
     class_names: Sequence[str],
+    skeleton: Skeleton = (),
 ) -> Image.Image:
     """The image with every detection; captions are class and score."""
+    points = found.keypoints
+    if points is not None:  # their third number is a score, and all are shown
+        points = points.clone()
+        points[..., 2] = VISIBLE
     names = class_captions(found.labels, class_names)
     captions = [
         f"{name} {score:.2f}".lstrip()
         for name, score in zip(names, found.scores.tolist(), strict=True)
     ]
-    return draw_objects(image, found.boxes, found.masks, captions)
+    canvas = draw_objects(image, found.boxes, found.masks, captions)
+    return draw_keypoints(canvas, image, points, skeleton)
 
 
 def draw_target(
-    image: Float[Tensor, "3 height width"], target: Target, class_names: Sequence[str]
+    image: Float[Tensor, "3 height width"],
+    target: Target,
+    class_names: Sequence[str],
+    skeleton: Skeleton = (),
 ) -> Image.Image:
     """The image with its ground truth; captions are classes."""
     captions = class_captions(target.labels, class_names)
-    return draw_objects(image, target.boxes, target.masks, captions)
+    canvas = draw_objects(image, target.boxes, target.masks, captions)
+    return draw_keypoints(canvas, image, target.keypoints, skeleton)
 
 
 def class_captions(
@@ -59,10 +72,11 @@ def draw_comparison(
     target: Target,
     found: Detections,
     class_names: Sequence[str],
+    skeleton: Skeleton = (),
 ) -> Image.Image:
     """Ground truth at the left, detections at the right, each with its number."""
-    left = draw_target(image, target, class_names)
-    right = draw_detections(image, found, class_names)
+    left = draw_target(image, target, class_names, skeleton)
+    right = draw_detections(image, found, class_names, skeleton)
     gap = 8
     sheet = Image.new(
         "RGB", (2 * left.width + gap, left.height + TITLE_HEIGHT), "white"
@@ -100,6 +114,38 @@ def draw_objects(
         for index in reversed(range(len(boxes))):
             if captions[index]:
                 write_caption(canvas, captions[index], corners[index], colors[index])
+    return canvas
+
+
+def draw_keypoints(
+    canvas: Image.Image,
+    image: Float[Tensor, "3 height width"],
+    keypoints: Float[Tensor, "n points 3"] | None,
+    skeleton: Skeleton,
+) -> Image.Image:
+    """The canvas with (x, y, v): visible ones filled, hidden ones as rings.
+
+    Lines join the pairs of the skeleton of which both are labelled. All are in the
+    object's colour, edged in black.
+    """
+    if keypoints is None:
+        return canvas
+    draw = ImageDraw.Draw(canvas)
+    scale = canvas.width / image.shape[2]
+    colors = distinct_colors(len(keypoints))
+    for rows, color in reversed(list(zip(keypoints.tolist(), colors, strict=True))):
+        places = [(x * scale, y * scale) for x, y, _ in rows]
+        for one, other in skeleton:
+            if rows[one][2] and rows[other][2]:
+                line = [*places[one], *places[other]]
+                draw.line(line, "black", width=4)
+                draw.line(line, color, width=2)
+        for place, (_, _, visibility) in zip(places, rows, strict=True):
+            if visibility:
+                draw.circle(place, POINT + 1, "black")
+                draw.circle(place, POINT, color)
+            if visibility == HIDDEN:
+                draw.circle(place, POINT - 1.5, "black")
     return canvas
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -58,30 +59,55 @@ class Predictor:
 
     @torch.no_grad()
     def __call__(
-        self, image: Float[Tensor, "3 height width"], score_threshold: float = 0.0
+        self,
+        image: Float[Tensor, "3 height width"],
+        score_threshold: float = 0.0,
+        proposals: Float[Tensor, "_p 4"] | None = None,
     ) -> Detections:
         """What is in the image (RGB in 0..1), best score first.
 
-        Boxes and masks are in the frame of ``image``; on the CPU. Objects below
-        ``score_threshold`` are left out.
+        Boxes, masks and keypoints are in the frame of ``image``; on the CPU. Objects
+        below ``score_threshold`` are left out. A model without RPN needs ``proposals``,
+        boxes in the frame of ``image``.
         """
         size = (image.shape[1], image.shape[2])
         rule = resize_rule(self.model.config)
         seen = rule.size(size)
         device = next(self.model.parameters()).device
-        (found,) = self.model([resize_image(image.to(device), seen, rule.filter)])
-        kept = found.scores >= score_threshold
-        boxes = scale_boxes(found.boxes[kept], seen, size)
-        masks = paste_masks(
-            found.mask_probabilities[kept], boxes, size, self.settings.mask_threshold
+        given = None
+        if proposals is not None:
+            given = [scale_boxes(proposals.to(device), size, seen)]
+        (found,) = self.model(
+            [resize_image(image.to(device), seen, rule.filter)], proposals=given
         )
-        return Detections(
-            boxes=boxes,
-            scores=found.scores[kept],
-            labels=found.labels[kept],
-            mask_probabilities=found.mask_probabilities[kept],
-            masks=masks,
-        ).to("cpu")
+        found = at_least(found, score_threshold)
+        boxes = scale_boxes(found.boxes, seen, size)
+        maps, points = found.mask_probabilities, found.keypoints
+        masks = None
+        if maps is not None:
+            threshold = self.settings.mask_threshold
+            paste_rule = self.model.config.mask_paste
+            masks = paste_masks(maps, boxes, size, threshold, paste_rule)
+        if points is not None:
+            points = points * points.new_tensor([*ratios(seen, size), 1.0])
+        return replace(found, boxes=boxes, masks=masks, keypoints=points).to("cpu")
+
+
+def at_least(found: Detections, score_threshold: float) -> Detections:
+    """The detections with this score or more."""
+    kept = found.scores >= score_threshold
+    fields = {
+        name: value[kept] for name, value in vars(found).items() if value is not None
+    }
+    return Detections(**fields)
+
+
+def ratios(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:
+    """By how much x and y grow from (height, width) ``old`` to ``new``.
+
+    Sizes are whole pixels, so the two differ a little.
+    """
+    return new[1] / old[1], new[0] / old[0]
 
 
 def scale_boxes(
@@ -89,7 +115,6 @@ def scale_boxes(
 ) -> Float[Tensor, "n 4"]:
     """From an image of size ``old`` (height, width) to one of size ``new``, cut to it.
 
-    Each axis has its own ratio: sizes are whole pixels, so the two differ a little.
+    Each axis by its own ratio.
     """
-    ratio_y, ratio_x = new[0] / old[0], new[1] / old[1]
-    return clip_boxes(boxes * boxes.new_tensor([ratio_x, ratio_y] * 2), new)
+    return clip_boxes(boxes * boxes.new_tensor(ratios(old, new) * 2), new)
