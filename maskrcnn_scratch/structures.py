@@ -82,3 +82,12 @@ class Detections(_Record):
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def rows_yx(self) -> Float[Tensor, "detections 6"]:
+        """A table of [y1, x1, y2, x2, class, score], as matterport's system has it.
+
+        Its classes are numbered as ours, 1..K. Its boxes are in pixels, y first.
+        """
+        x1, y1, x2, y2 = self.boxes.unbind(1)
+        columns = [y1, x1, y2, x2, self.labels.to(self.boxes.dtype), self.scores]
+        return torch.stack(columns, dim=1)
