@@ -2,13 +2,15 @@
 
 A config has the sections ``model``, ``data`` (with ``data.transform``), ``train`` and
 ``evaluate``. What a file leaves out takes the default written here, which is the
-paper's. ``KEY=VALUE`` overrides name a setting by its dotted key.
+paper's; with ``preset = "detectron2"`` in ``model``, that system's. ``KEY=VALUE``
+overrides name a setting by its dotted key.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from maskrcnn_scratch.data import TrainTransform
 from maskrcnn_scratch.inference.settings import PredictSettings
 from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.models.presets import preset
 from maskrcnn_scratch.training.toml import (
     nearest,
     override,
@@ -116,6 +119,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         settings = parse_toml(text)
         for item in overrides:
             override(settings, item)
+        fill_preset(settings)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from error
     return check_config(settings, name)
@@ -124,8 +128,8 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def read_source(source: str | Path) -> tuple[str, str]:
     """(text, name) of a file, or of a preset."""
     if str(source) in preset_names():
-        preset = resources.files("maskrcnn_scratch") / "configs" / f"{source}.toml"
-        return preset.read_text(encoding="utf-8"), str(source)
+        packaged = resources.files("maskrcnn_scratch") / "configs" / f"{source}.toml"
+        return packaged.read_text(encoding="utf-8"), str(source)
     path = Path(source)
     if path.is_file():
         return path.read_text(encoding="utf-8"), str(path)
@@ -134,6 +138,20 @@ def read_source(source: str | Path) -> tuple[str, str]:
         f"no config {str(source)!r}: no such file, and the presets are"
         f" {', '.join(names)}; did you mean {nearest(str(source), names)}?"
     )
+
+
+def fill_preset(settings: dict[str, Any]) -> None:
+    """Put in place what ``preset`` in the section ``model`` stands for.
+
+    The section's other keys override it. Raises ValueError for an unknown preset.
+    """
+    model = settings.get("model")
+    if isinstance(model, dict) and "preset" in model:
+        name = model.pop("preset")
+        try:
+            settings["model"] = asdict(preset(str(name))) | model
+        except ValueError as error:
+            raise ValueError(f"model.preset: {error}") from error
 
 
 def check_config(settings: dict[str, Any], name: str) -> RunConfig:
@@ -167,7 +185,7 @@ def explain(error: ValidationError) -> str:
 def setting_names() -> list[str]:
     """The dotted key of every setting, and of every section."""
     settings = RunConfig().model_dump()
-    names: list[str] = []
+    names = ["model.preset"]
     pending = [(name, value) for name, value in settings.items()]
     while pending:
         name, value = pending.pop()
