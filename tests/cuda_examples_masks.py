@@ -59,17 +59,19 @@ def two_tiles(device: str, dtype: torch.dtype) -> Tensor:
     return out
 
 
-def loss_arguments(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    logits = torch.linspace(-3, 3, 2 * 3 * 9, device=device).reshape(2, 3, 3, 3)
-    labels = torch.tensor([2, 0], device=device)
-    goals = torch.linspace(0, 1, 18, device=device).reshape(2, 3, 3)
-    return logits.to(dtype), labels, goals
+def loss_arguments(device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Two RoIs, and one that is padding."""
+    logits = torch.linspace(-3, 3, 3 * 3 * 9, device=device).reshape(3, 3, 3, 3)
+    labels = torch.tensor([2, 0, -1], device=device)
+    goals = torch.linspace(0, 1, 27, device=device).reshape(3, 3, 3)
+    weights = torch.tensor([1.0, 1, 0], device=device)
+    return logits.to(dtype), labels, goals, weights
 
 
 def loss_and_gradients(device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    logits, labels, goals = loss_arguments(device, dtype)
-    loss, slopes = mask_loss(logits, labels, goals)
-    arguments = torch.ones((), device=device), slopes, labels, 3, dtype
+    logits, labels, goals, weights = loss_arguments(device, dtype)
+    loss, slopes, scale = mask_loss(logits, labels, goals, weights)
+    arguments = torch.ones((), device=device), scale, slopes, labels, 3, dtype
     gradients = [mask_loss_backward(*arguments, last) for last in (False, True)]
     return loss, *gradients
 

@@ -37,12 +37,17 @@ def paste_of(function: Function) -> Function:
     return call
 
 
+def ones(labels: Any) -> torch.Tensor:
+    """Every RoI counts."""
+    return torch.ones(len(labels), device=DEVICE)
+
+
 def mask_loss(logits: Any, labels: Any, targets: Any) -> Any:
     """The loss and the gradient, which is the same in both layouts."""
-    tensors = [to_tensor(value) for value in (logits, labels, targets)]
-    loss, slopes = losses.mask_loss(*tensors)
+    maps, classes, goals = (to_tensor(value) for value in (logits, labels, targets))
+    loss, slopes, scale = losses.mask_loss(maps, classes, goals, ones(labels))
     arguments = (
-        *(torch.ones((), device=DEVICE), slopes, tensors[1]),
+        *(torch.ones((), device=DEVICE), scale, slopes, classes),
         *(logits.shape[1], torch.float32),
     )
     gradient = losses.mask_loss_backward(*arguments)
@@ -53,7 +58,8 @@ def mask_loss(logits: Any, labels: Any, targets: Any) -> Any:
     return float(loss), to_array(gradient)
 
 
-def mask_loss_naive(*arguments: Any) -> Any:
+def mask_loss_naive(logits: Any, labels: Any, targets: Any) -> Any:
+    arguments = logits, labels, targets, ones(labels)
     loss, gradient = with_arrays(losses.mask_loss_naive)(*arguments)
     return float(loss), gradient
 

@@ -140,7 +140,7 @@ def mask_cases() -> dict[str, Rungs]:
     boxes, first = torch.tensor([[10.2, 11.7, 40.6, 31.4]]), torch.zeros(1).long()
     maps = torch.ones(1, 7, 7)
     logits, labels = torch.zeros(2, 8, 7, 7), torch.tensor([3, 5])
-    goals, one = torch.zeros(2, 7, 7), torch.ones(())
+    goals, weights, one = torch.zeros(2, 7, 7), torch.ones(2), torch.ones(())
     targets, paste = (masks, boxes, first, 7), (maps, boxes, (48, 64))
     return {
         "mask targets": {
@@ -152,18 +152,19 @@ def mask_cases() -> dict[str, Rungs]:
             "fast": lambda: paste_masks(*paste),
         },
         "mask loss and gradient": {
-            "naive": lambda: mask_loss_naive(logits, labels, goals),
-            "fast": lambda: loss_and_gradient(logits, labels, goals, one),
+            "naive": lambda: mask_loss_naive(logits, labels, goals, weights),
+            "fast": lambda: loss_and_gradient(logits, labels, goals, weights, one),
         },
     }
 
 
 def loss_and_gradient(
-    logits: Tensor, labels: Tensor, goals: Tensor, grad: Tensor
+    logits: Tensor, labels: Tensor, goals: Tensor, weights: Tensor, grad: Tensor
 ) -> Tensor:
     """Forward and backward."""
-    _, slopes = mask_loss(logits, labels, goals)
-    return mask_loss_backward(grad, slopes, labels, logits.shape[1], logits.dtype)
+    _, slopes, scale = mask_loss(logits, labels, goals, weights)
+    classes = logits.shape[1]
+    return mask_loss_backward(grad, scale, slopes, labels, classes, logits.dtype)
 
 
 HEADER = (

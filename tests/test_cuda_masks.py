@@ -10,6 +10,7 @@ Deliberate faults, and the test that caught each:
 - classes and pixels exchanged in the gradient -> test_the_gradient_lies_as_asked
 - ``grad`` ignored; divided twice by the number of pixels -> test_the_gradient_scales
 - a label or index clamped instead -> test_no_class_gives_nan, test_no_mask_gives_nan
+- padding read, or counted in the mean -> test_padding_counts_nothing
 - blocks that do not come back -> test_more_than_a_block_holds, test_more_tiles_than_...
 """
 
@@ -36,19 +37,22 @@ TARGETS = (mask_targets, mask_targets_naive)
 PASTES = (paste_masks, paste_masks_naive)
 HALVES = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 Function = Callable[..., Tensor]
-Problem = tuple[Tensor, Tensor, Tensor]
+Problem = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def problem(n: int = 2, classes: int = 3, side: int = 3) -> Problem:
-    """Logits, labels and targets."""
+    """Logits, labels, targets and weights of 1."""
     generator = torch.Generator().manual_seed(0)
     logits = 4 * torch.randn(n, classes, side, side, generator=generator)
     labels = torch.randint(classes, (n,), generator=generator)
     goals = torch.rand(n, side, side, generator=generator)
-    return logits.to(DEVICE), labels.to(DEVICE), goals.to(DEVICE)
+    ones = torch.ones(n, device=DEVICE)
+    return logits.to(DEVICE), labels.to(DEVICE), goals.to(DEVICE), ones
 
 
-def torch_loss(logits: Tensor, labels: Tensor, goals: Tensor) -> tuple[Tensor, Tensor]:
+def torch_loss(
+    logits: Tensor, labels: Tensor, goals: Tensor, _: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same by autograd, in float64."""
     leaf = logits.double().requires_grad_()
     own = leaf[torch.arange(len(labels)), labels]
@@ -58,24 +62,24 @@ def torch_loss(logits: Tensor, labels: Tensor, goals: Tensor) -> tuple[Tensor, T
 
 
 def gradient_of(data: Problem, dtype: torch.dtype, *layout: bool) -> Tensor:
-    logits, labels, goals = data
-    _, slopes = mask_loss(logits, labels, goals)
-    one = torch.ones((), device=logits.device)
-    return mask_loss_backward(one, slopes, labels, logits.shape[1], dtype, *layout)
+    logits, labels, *_ = data
+    _, slopes, scale = mask_loss(*data)
+    arguments = torch.ones((), device=logits.device), scale, slopes, labels
+    return mask_loss_backward(*arguments, logits.shape[1], dtype, *layout)
 
 
 @HALVES
 def test_half_precision_logits_are_read_exactly(dtype: torch.dtype) -> None:
     """As float32 numbers; the gradient is rounded once, at the end."""
-    logits, labels, goals = problem()
-    half = logits.to(dtype)
-    loss, gradient = torch_loss(half, labels, goals)
-    ours, _ = mask_loss(half, labels, goals)
+    logits, labels, goals, weights = problem()
+    data = logits.to(dtype), labels, goals, weights
+    loss, gradient = torch_loss(*data)
+    ours, *_ = mask_loss(*data)
     assert ours.dtype == torch.float32
     torch.testing.assert_close(ours.double(), loss, rtol=1e-6, atol=0)
-    naive, naive_gradient = mask_loss_naive(half, labels, goals)
+    naive, naive_gradient = mask_loss_naive(*data)
     torch.testing.assert_close(naive, ours)
-    for found in (gradient_of((half, labels, goals), dtype), naive_gradient):
+    for found in (gradient_of(data, dtype), naive_gradient):
         assert found.dtype == dtype
         eps = torch.finfo(dtype).eps
         torch.testing.assert_close(found.double(), gradient, rtol=eps, atol=1e-7)
@@ -83,15 +87,15 @@ def test_half_precision_logits_are_read_exactly(dtype: torch.dtype) -> None:
 
 def test_logits_lie_as_they_like() -> None:
     """Channels last, or every other column of something larger: not one bit differs."""
-    logits, labels, goals = problem()
-    loss, slopes = mask_loss(logits, labels, goals)
+    logits, labels, goals, weights = problem()
+    loss, slopes, scale = mask_loss(logits, labels, goals, weights)
     wide = torch.zeros(*logits.shape[:3], 6, device=DEVICE)
     wide[..., ::2] = logits
     last = logits.contiguous(memory_format=torch.channels_last)
     for other in (last, wide[..., ::2]):
         for found, expected in zip(
-            mask_loss(other, labels, goals.mT.contiguous().mT),
-            (loss, slopes),
+            mask_loss(other, labels, goals.mT.contiguous().mT, weights),
+            (loss, slopes, scale),
             strict=True,
         ):
             assert torch.equal(found, expected)
@@ -111,40 +115,55 @@ def test_the_gradient_lies_as_asked(classes: int, side: int) -> None:
 
 def test_the_gradient_scales() -> None:
     """With the gradient by the loss, as a loss scaler needs it."""
-    logits, labels, goals = problem()
-    _, slopes = mask_loss(logits, labels, goals)
-    scale = torch.tensor(1024.0, device=DEVICE)
-    scaled = mask_loss_backward(scale, slopes, labels, 3, torch.float16)
-    expected = 1024 * torch_loss(logits, labels, goals)[1]
+    data = problem()
+    _, slopes, scale = mask_loss(*data)
+    grad = torch.tensor(1024.0, device=DEVICE)
+    scaled = mask_loss_backward(grad, scale, slopes, data[1], 3, torch.float16)
+    expected = 1024 * torch_loss(*data)[1]
     torch.testing.assert_close(scaled.double(), expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_no_class_gives_nan(label: int) -> None:
     """An error would make the host wait. The other RoI's gradient is what it was."""
-    logits, labels, goals = problem()
-    labels[0] = label
-    loss, slopes = mask_loss(logits, labels, goals)
+    data = problem()
+    data[1][0] = label
+    loss, slopes, _ = mask_loss(*data)
     assert loss.isnan()
     assert slopes[0].isnan().all()
     assert not slopes[1].isnan().any()
-    assert mask_loss_naive(logits, labels, goals)[0].isnan()
-    for gradient in (
-        gradient_of((logits, labels, goals), torch.float32),
-        mask_loss_naive(logits, labels, goals)[1],
-    ):
+    assert mask_loss_naive(*data)[0].isnan()
+    for gradient in (gradient_of(data, torch.float32), mask_loss_naive(*data)[1]):
         assert not gradient[0].any()
         assert gradient[1].any()
+
+
+def test_padding_counts_nothing() -> None:
+    """Whatever stands in it; and where nothing else is, the loss is 0."""
+    logits, labels, goals, _ = problem(3)
+    expected, gradient = torch_loss(logits[1:], labels[1:], goals[1:], labels)
+    logits[0], labels[0], goals[0] = torch.nan, -1, torch.inf
+    padded = logits, labels, goals, torch.tensor([0.0, 1, 1], device=DEVICE)
+    naive, naive_gradient = mask_loss_naive(*padded)
+    for loss in (mask_loss(*padded)[0], naive):
+        torch.testing.assert_close(loss.double(), expected)
+    for found in (gradient_of(padded, torch.float32), naive_gradient):
+        torch.testing.assert_close(found[1:].double(), gradient, rtol=1e-5, atol=1e-7)
+        assert not found[0].any()
+    nothing = logits, labels, goals, torch.zeros(3, device=DEVICE)
+    assert mask_loss(*nothing)[0] == mask_loss_naive(*nothing)[0] == 0
+    assert not gradient_of(nothing, torch.float32).any()
 
 
 def test_more_than_a_block_holds() -> None:
     """289 pixels and 300 RoIs for 256 threads; and none at all."""
     data = problem(1, 1, 17)
-    loss, _ = mask_loss(*data)
+    loss, *_ = mask_loss(*data)
     torch.testing.assert_close(loss.double(), torch_loss(*data)[0])
-    sums, mean = torch.arange(300.0, device=DEVICE), torch.empty(1, device=DEVICE)
-    launch(sum_rois, 1, 256, sums, 1 / 300, mean)
-    assert mean == 299 / 2
+    sums, mean = torch.arange(300.0, device=DEVICE), torch.empty(2, device=DEVICE)
+    ones = torch.ones(300, device=DEVICE)
+    launch(sum_rois, 1, 256, sums, ones, 1.0, mean[:1], mean[1:])
+    torch.testing.assert_close(mean[0].item(), 299 / 2)
     assert mask_loss(*problem(0, 1, 2))[0] == 0
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from maskrcnn_scratch import ops
 from maskrcnn_scratch.cuda.launch import SIMULATED
 from maskrcnn_scratch.ops import on_gpu, roi_on_gpu
+from maskrcnn_scratch.ops.fused_losses import mask_loss_on_gpu
 
 OPERATORS = torch.ops.maskrcnn_scratch
 
@@ -144,19 +145,21 @@ def test_paste_masks() -> None:
     assert pasted.any()
 
 
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0, 2])])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_mask_loss(layout: torch.memory_format) -> None:
+def test_mask_loss(layout: torch.memory_format, weights: Tensor | None) -> None:
     device = "cpu" if SIMULATED else "cuda"
     logits = torch.randn(3, 4, 6, 6).contiguous(memory_format=layout)
     labels, targets = torch.tensor([1, 3, 0]), torch.rand(3, 6, 6)
 
     def loss_and_gradient(function: Any, place: str) -> tuple[Tensor, Tensor]:
         x = logits.to(place).requires_grad_()
-        loss = function(x, labels.to(place), targets.to(place))
+        there = None if weights is None else weights.to(place)
+        loss = function(x, labels.to(place), targets.to(place), there)
         (gradient,) = torch.autograd.grad(3 * loss, x)
         return loss.detach().cpu(), gradient.cpu()
 
-    loss, gradient = loss_and_gradient(ops.losses.mask_loss_on_gpu, device)
+    loss, gradient = loss_and_gradient(mask_loss_on_gpu, device)
     expected, expected_gradient = loss_and_gradient(ops.mask_loss, "cpu")
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(gradient, expected_gradient)
@@ -168,7 +171,8 @@ def test_shapes_of_the_mask_loss_are_propagated() -> None:
     logits = torch.randn(2, 3, 4, 4, device=device, requires_grad=True)
     labels = torch.tensor([2, 0], device=device)
     targets = torch.rand(2, 4, 4, device=device)
-    torch.library.opcheck(OPERATORS.mask_loss, (logits, labels, targets))
+    weights = torch.ones(2, device=device)
+    torch.library.opcheck(OPERATORS.mask_loss, (logits, labels, targets, weights))
 
 
 SCALES = [0.25, 0.125]

@@ -9,8 +9,6 @@ still part of the graph.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -22,6 +20,7 @@ from maskrcnn_scratch.ops.checks import (
     require_range,
     require_shape,
 )
+from maskrcnn_scratch.ops.fused_losses import mask_loss_on_gpu
 from maskrcnn_scratch.ops.weighting import (
     Weights,
     require_weights,
@@ -103,9 +102,10 @@ def mask_loss(
     3): 0..k-1, with no place for the background, which has no mask.
     """
     require_shape("mask_logits", mask_logits, ("n", "k", "m", "m"))
+    _require_same_shape("a class's mask_logits", mask_logits[:, 0], "targets", targets)
     labels = _known_labels(labels, mask_logits, mask_logits.shape[1], weights)
-    if weights is None and mask_logits.is_cuda and mask_logits.dtype != torch.float64:
-        return mask_loss_on_gpu(mask_logits, labels, targets)
+    if mask_logits.is_cuda and mask_logits.dtype != torch.float64:
+        return mask_loss_on_gpu(mask_logits, labels, targets, weights)
     rows = torch.arange(len(labels), device=labels.device)
     return sigmoid_cross_entropy(mask_logits[rows, labels], targets, weights)
 
@@ -131,93 +131,6 @@ def softmax_mask_loss(
     rows = torch.arange(len(labels), device=labels.device)
     wanted = targets * shifted[rows, 1 + labels] + (1 - targets) * shifted[:, 0]
     return weighted_mean(log_sum - wanted, weights)
-
-
-def mask_loss_on_gpu(
-    mask_logits: Float[Tensor, "n k m m"],
-    labels: Int64[Tensor, " n"],
-    targets: Float[Tensor, "n m m"],
-) -> Float[Tensor, ""]:
-    """``mask_loss`` by the kernels of ``cuda.losses``, in float32."""
-    _require_same_shape("a class's mask_logits", mask_logits[:, 0], "targets", targets)
-    loss: Tensor = _mask_loss(mask_logits, labels, targets)[0]
-    return loss
-
-
-@torch.library.custom_op(
-    "maskrcnn_scratch::mask_loss",
-    mutates_args=(),
-    schema="(Tensor mask_logits, Tensor labels, Tensor targets) -> (Tensor, Tensor)",
-)
-def _mask_loss(
-    mask_logits: Tensor, labels: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The loss, and its slope at each pixel of the true classes' masks."""
-    from maskrcnn_scratch.cuda import losses as cuda
-
-    return cuda.mask_loss(mask_logits, labels, targets)
-
-
-@_mask_loss.register_fake
-def _(mask_logits: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    slopes = targets.new_empty(targets.shape, dtype=torch.float32)
-    return slopes.new_empty(()), slopes
-
-
-@torch.library.custom_op(
-    "maskrcnn_scratch::mask_loss_backward",
-    mutates_args=(),
-    schema="(Tensor grad, Tensor slopes, Tensor labels, int classes, ScalarType dtype, "
-    "bool channels_last) -> Tensor",
-)
-def _mask_loss_backward(
-    grad: Tensor,
-    slopes: Tensor,
-    labels: Tensor,
-    classes: int,
-    dtype: torch.dtype,
-    channels_last: bool,
-) -> Tensor:
-    from maskrcnn_scratch.cuda import losses as cuda
-
-    return cuda.mask_loss_backward(grad, slopes, labels, classes, dtype, channels_last)
-
-
-@_mask_loss_backward.register_fake
-def _(
-    grad: Tensor,
-    slopes: Tensor,
-    labels: Tensor,
-    classes: int,
-    dtype: torch.dtype,
-    channels_last: bool,
-) -> Tensor:
-    n, height, width = slopes.shape
-    if channels_last:
-        shape = (n, height, width, classes)
-        return slopes.new_empty(shape, dtype=dtype).permute(0, 3, 1, 2)
-    return slopes.new_empty((n, classes, height, width), dtype=dtype)
-
-
-def _save_slopes(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    """The slopes are all that the gradient needs: the logits need not stay alive."""
-    mask_logits, labels, _ = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(output[1], labels)
-    ctx.classes, ctx.dtype = mask_logits.shape[1], mask_logits.dtype
-    ctx.channels_last = not mask_logits.is_contiguous() and mask_logits.is_contiguous(
-        memory_format=torch.channels_last
-    )
-
-
-def _backward(ctx: Any, grad: Tensor, _: object) -> tuple[Any, ...]:
-    gradient = _mask_loss_backward(
-        grad, *ctx.saved_tensors, ctx.classes, ctx.dtype, ctx.channels_last
-    )
-    return gradient, None, None
-
-
-_mask_loss.register_autograd(_backward, setup_context=_save_slopes)
 
 
 def _known_labels(
