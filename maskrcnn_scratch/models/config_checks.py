@@ -8,42 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from maskrcnn_scratch.models.config_values import value_faults
+
 if TYPE_CHECKING:
     from maskrcnn_scratch.models.config import ModelConfig
 
-AT_LEAST_ONE = (
-    "num_classes",
-    "image_short",
-    "image_long",
-    "size_divisor",
-    "stem_width",
-    "groups",
-    "width_per_group",
-    "fpn_channels",
-    "rpn_convs",
-    "rpn_samples",
-    "roi_samples",
-    "box_pool",
-    "box_head_conv_width",
-    "box_head_fcs",
-    "box_head_width",
-    "mask_pool",
-    "mask_head_width",
-    "mask_head_fcs",
-    "mask_head_fc_width",
-    "keypoint_pool",
-    "keypoint_head_convs",
-    "keypoint_head_width",
-    "max_detections",
-)
-AT_LEAST_ZERO = (
-    "frozen_stages",
-    "roi_sampling_ratio",
-    "box_head_convs",
-    "mask_head_convs",
-    "keypoints",
-    "norm_eps",
-)
 MAP_NAMES = {"fpn": "P2 to P6", "c4": "C4", "c5": "C5"}
 MAP_LEVELS = {"fpn": (2, 3, 4, 5, 6), "c4": (4,), "c5": (5,)}
 
@@ -56,12 +25,11 @@ def check_model(config: ModelConfig) -> None:
 
 def faults(config: ModelConfig) -> Iterator[str]:
     """A line for each."""
-    for names, least in ((AT_LEAST_ONE, 1), (AT_LEAST_ZERO, 0)):
-        for name in names:
-            if getattr(config, name) < least:
-                yield f"{name} must be at least {least}, not {getattr(config, name)}"
+    yield from value_faults(config)
     yield from backbone_faults(config)
+    yield from norm_faults(config)
     yield from anchor_faults(config)
+    yield from sample_faults(config)
     yield from roi_faults(config)
     yield from head_faults(config)
 
@@ -80,13 +48,60 @@ def backbone_faults(config: ModelConfig) -> Iterator[str]:
             f"depth {config.depth} has no bottlenecks, so groups must be 1, "
             f"not {config.groups}: choose depth 50 or 101 for ResNeXt"
         )
+    if config.depth < 50 and config.width_per_group != 64:
+        yield (
+            f"depth {config.depth} has no bottlenecks, so width_per_group must be 64,"
+            f" not {config.width_per_group}"
+        )
+    if config.depth >= 50 and inner_width(config, config.stem_width) < 1:
+        yield (
+            f"stem_width {config.stem_width} with width_per_group"
+            f" {config.width_per_group} leaves a bottleneck's 3x3 no channel"
+        )
     if is_vgg and config.features == "c5":
         yield (
             "VGG-16 has no map of stride 32 that heads read: choose features c4"
             " (conv5_3, stride 16) or fpn"
         )
-    if config.frozen_stages > 5:
-        yield f"frozen_stages must be at most 5, not {config.frozen_stages}"
+    most = 4 if config.features == "c4" and not is_vgg else 5
+    if config.frozen_stages > most:
+        yield (
+            f"frozen_stages must be at most {most} with features {config.features},"
+            f" not {config.frozen_stages}"
+        )
+    coarsest = 32 if config.features == "fpn" else 16
+    if is_vgg and config.size_divisor % coarsest:
+        yield (
+            "VGG-16 drops rows and columns that do not fill a cell: size_divisor must"
+            f" be a multiple of {coarsest}, not {config.size_divisor}"
+        )
+
+
+def norm_faults(config: ModelConfig) -> Iterator[str]:
+    """Group norm divides channels into groups of one size."""
+    widths = {"fpn_norm": [config.fpn_channels], "head_norm": [], "norm": []}
+    if config.box_head == "fc" and config.box_head_convs:
+        widths["head_norm"].append(config.box_head_conv_width)
+    if config.mask_head == "fcn" and config.mask_head_convs:
+        widths["head_norm"].append(config.mask_head_width)
+    if config.backbone == "resnet":
+        stages = [config.stem_width << stage for stage in range(4)]
+        widths["norm"] += stages
+        if config.depth >= 50:
+            widths["norm"] += [inner_width(config, width) for width in stages]
+            widths["norm"] += [4 * width for width in stages]
+    for field, channels in widths.items():
+        for width in channels if getattr(config, field) == "gn" else ():
+            if width < 4 or width % min(32, width // 4):
+                yield (
+                    f"{field} gn cannot divide {width} channels into groups: choose a"
+                    " multiple of 32, or of 4 up to 128"
+                )
+
+
+def inner_width(config: ModelConfig, width: int) -> int:
+    """Channels inside a bottleneck of a stage ``width`` wide."""
+    return width * config.width_per_group // 64 * config.groups
 
 
 def anchor_faults(config: ModelConfig) -> Iterator[str]:
@@ -113,6 +128,18 @@ def anchor_faults(config: ModelConfig) -> Iterator[str]:
         )
 
 
+def sample_faults(config: ModelConfig) -> Iterator[str]:
+    """There are positives to learn from."""
+    for part in ("rpn", "roi"):
+        count = getattr(config, f"{part}_samples")
+        fraction = getattr(config, f"{part}_positive_fraction")
+        if int(count * fraction) < 1:
+            yield (
+                f"{part}_positive_fraction {fraction:g} of {part}_samples {count}"
+                " is no positive"
+            )
+
+
 def roi_faults(config: ModelConfig) -> Iterator[str]:
     """RoI layers have some switches each."""
     if config.roi_layer == "pool" and config.roi_reduce != "max":
@@ -124,8 +151,9 @@ def roi_faults(config: ModelConfig) -> Iterator[str]:
         )
     if config.roi_layer == "corners" and config.roi_reduce != "mean":
         yield "roi_layer corners reads one point a bin: roi_reduce must be mean"
-    if config.roi_layer == "corners" and min(config.box_pool, config.mask_pool) < 2:
-        yield "roi_layer corners needs box_pool and mask_pool of 2 or more"
+    pools = ("box_pool", "mask_pool", "keypoint_pool")
+    if config.roi_layer == "corners" and min(getattr(config, p) for p in pools) < 2:
+        yield f"roi_layer corners needs {', '.join(pools)} of 2 or more"
 
 
 def head_faults(config: ModelConfig) -> Iterator[str]:
