@@ -178,7 +178,10 @@ def keypoint_entries(head: KeypointHead, maps: Maps) -> list[Entry]:
     points = torch.empty(len(features), config.keypoints, 3)
     return [
         per_detection(part, roi_layer(config), features, source(config)),
-        *(per_detection(part, *pair, notes(pair[0])) for pair in hidden.items()),
+        *(
+            per_detection(part, *pair, "" if pair[0] == "deconv" else notes(pair[0]))
+            for pair in hidden.items()
+        ),
         per_detection(part, "heatmaps", logits, "twice as fine; a softmax over a map"),
         per_detection(part, "keypoints", points, "x, y, score"),
     ]
