@@ -10,6 +10,7 @@ roi_steps          a RoI layer's numbers, step by step    Mask R-CNN 3, RoIAlign
 roi_pool           maxima of a RoI rounded twice          Fast R-CNN 2.1
 roi_warp           samples of a RoI rounded once          MNC 4
 roi_align          samples of a RoI, nothing rounded      Mask R-CNN 3, RoIAlign
+crop_and_resize    one read a bin, the outer at corners   TensorFlow, tf.image
 boxes              area, IoU, clip, encode, decode        R-CNN, appendix C
 anchors            the boxes an RPN starts from           Faster R-CNN 3.1, FPN 4.1
 nms                one detection an object                Fast R-CNN 3
