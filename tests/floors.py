@@ -103,6 +103,7 @@ CUDA: dict[str, tuple[str, float]] = {
     "roi_align": ("cuda_floor_roi", 4e-6),
     "masks": ("cuda_floor_masks", 1e-6),
     "losses": ("cuda_floor_masks", 1e-6),
+    "keypoints": ("cuda_floor_keypoints", 2e-6),
 }
 
 

@@ -21,6 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskrcnn_scratch.cuda.keypoint_loss import (
+    keypoint_loss,
+    keypoint_loss_backward,
+    keypoint_loss_naive,
+)
+from maskrcnn_scratch.cuda.keypoints import (
+    keypoint_readout_resized,
+    keypoint_readout_resized_naive,
+)
 from maskrcnn_scratch.cuda.losses import mask_loss, mask_loss_backward, mask_loss_naive
 from maskrcnn_scratch.cuda.mask_paste import paste_masks, paste_masks_naive
 from maskrcnn_scratch.cuda.mask_targets import mask_targets, mask_targets_naive
@@ -87,9 +96,11 @@ def elements_read(recording: recorder.Recording) -> int:
 
 def rows() -> list[tuple[str, str, Cost]]:
     """Every case by every rung."""
+    makers = roi_cases, box_cases, mask_cases, keypoint_cases
     return [
         (case, rung, cost_of(call))
-        for case, rungs in {**roi_cases(), **box_cases(), **mask_cases()}.items()
+        for cases in makers
+        for case, rungs in cases().items()
         for rung, call in rungs.items()
     ]
 
@@ -158,6 +169,28 @@ def mask_cases() -> dict[str, Rungs]:
     }
 
 
+def keypoint_cases() -> dict[str, Rungs]:
+    """Two points of a RoI of 40 x 30 pixels, maps of 14 x 14."""
+    logits, box = torch.zeros(1, 2, 14, 14), torch.tensor([[10.2, 11.7, 50.1, 41.4]])
+    arguments = logits, torch.tensor([[5, 77]]), torch.ones(1, 2, dtype=torch.bool)
+    one = torch.ones(())
+
+    def both() -> Tensor:
+        _, stats, scale = keypoint_loss(*arguments)
+        return keypoint_loss_backward(one, scale, stats, *arguments)
+
+    return {
+        "keypoint loss and gradient": {
+            "naive": lambda: keypoint_loss_naive(*arguments),
+            "fast": both,
+        },
+        "keypoints from resized maps": {
+            "naive": lambda: keypoint_readout_resized_naive(logits, box),
+            "fast": lambda: keypoint_readout_resized(logits, box),
+        },
+    }
+
+
 def loss_and_gradient(
     logits: Tensor, labels: Tensor, goals: Tensor, weights: Tensor, grad: Tensor
 ) -> Tensor:
@@ -203,6 +236,7 @@ def least_table() -> str:
     """The bytes that each component must move at least, in sizes as they occur."""
     pyramid = sum(h * w for h, w in ((200, 272), (100, 136), (50, 68), (25, 34)))
     outputs, maps, pixels = 1000 * 7 * 7 * 256, pyramid * 256, 28 * 28
+    points = 128 * 17 * 56 * 56
     least = {
         "RoIAlign, 1000 RoIs, 7 x 7, 256 channels, P2 to P5 of 800 x 1088": (
             *(4 * maps, 4 * outputs),
@@ -219,6 +253,9 @@ def least_table() -> str:
         ),
         "mask loss, backward to 1 map": (256 * pixels * 4, 256 * pixels * 4),
         "mask loss, backward to 80 maps": (256 * pixels * 4, 80 * 256 * pixels * 4),
+        "keypoint loss, 128 RoIs of 17 maps of 56 x 56, forward": (points * 4, 0),
+        "keypoint loss, backward": (points * 4, points * 4),
+        "keypoints from resized maps, 100 persons": (100 * 17 * 56 * 56 * 4, 20_400),
     }
     lines = [("case, float32", "MB read", "MB written"), ("---", "--:", "--:")]
     for case, (read, written) in least.items():

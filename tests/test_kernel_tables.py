@@ -32,7 +32,10 @@ def test_the_page_shows_what_is_counted(
     assert kernel_tables.filled(page) == page
 
 
-@pytest.mark.parametrize("case", ["RoIAlign", "RoIPool", "mask targets", "mask paste"])
+SPARING = ("RoIAlign", "RoIPool", "mask targets", "mask paste")
+
+
+@pytest.mark.parametrize("case", [*SPARING, "keypoints from resized maps"])
 def test_the_fast_kernel_moves_less(costs: Costs, case: str) -> None:
     naive, fast = costs[case]["naive"], costs[case]["fast"]
     assert fast.read_sectors + fast.write_sectors < (

@@ -529,6 +529,7 @@ def every_operator() -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield "match", (BOXES, BOXES[1:], 0.7, 0.3, True)
     yield "mask_fractions", (MASKS, BOXES, INDEX, 7)
     yield "paste_masks", (torch.rand(3, 4, 4), BOXES, 8, 9, 0.5)
+    yield "keypoint_targets", (torch.rand(3, 2, 3), BOXES, 7)
     yield "keypoint_readout_resized", (torch.rand(3, 2, 4, 4), BOXES)
     yield "pyramid_anchors", (torch.rand(2, 3, 4), [4.0, 8.0], [3, 2], [5, 3])
     deltas, sizes, ones = torch.rand(1, 3, 4), torch.rand(2, 2), [1.0] * 4

@@ -21,7 +21,7 @@ from torch import Tensor
 from maskrcnn_scratch import ops
 from maskrcnn_scratch.cuda.launch import SIMULATED
 from maskrcnn_scratch.ops import on_gpu, roi_on_gpu
-from maskrcnn_scratch.ops.fused_losses import mask_loss_on_gpu
+from maskrcnn_scratch.ops.fused_losses import keypoint_loss_on_gpu, mask_loss_on_gpu
 
 OPERATORS = torch.ops.maskrcnn_scratch
 
@@ -164,6 +164,60 @@ def test_mask_loss(layout: torch.memory_format, weights: Tensor | None) -> None:
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(gradient, expected_gradient)
     assert gradient.is_contiguous(memory_format=layout)
+
+
+def people(count: int = 3) -> tuple[Tensor, Tensor]:
+    """Boxes, and four keypoints around each: some beyond it, some not labelled."""
+    boxes = boxes_of(count)
+    shares = torch.rand(count, 4, 2) * 1.5 - 0.25
+    points = boxes[:, None, :2] + shares * (boxes[:, 2:] - boxes[:, :2])[:, None]
+    flags = torch.randint(3, (count, 4, 1)).float()
+    return boxes, torch.cat([points, flags], dim=2)
+
+
+def test_keypoint_targets() -> None:
+    boxes, keypoints = people(9)
+    found = on_device("keypoint_targets", keypoints, boxes, 7)
+    expected = ops.keypoint_targets(keypoints, boxes, 7)
+    for one, two in zip(found, expected, strict=True):
+        assert torch.equal(one.cpu(), two)
+    assert expected[1].any()
+    assert not expected[1].all()
+
+
+def test_keypoint_readout() -> None:
+    boxes, logits = boxes_of(3), torch.randn(3, 2, 5, 5)
+    found = on_device("keypoint_readout_resized", logits, boxes)
+    expected = ops.keypoint_readout(logits, boxes, "resized")
+    torch.testing.assert_close(found.cpu(), expected)
+
+
+def test_keypoint_loss() -> None:
+    """With the gradient that comes from above; channels last or not."""
+    device = "cpu" if SIMULATED else "cuda"
+    boxes, keypoints = people()
+    index, valid = ops.keypoint_targets(keypoints, boxes, 6)
+    logits = torch.randn(3, 4, 6, 6)
+
+    def loss_and_gradient(function: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.clone().requires_grad_()
+        loss = function(x, index.to(x.device), valid.to(x.device))
+        (gradient,) = torch.autograd.grad(3 * loss, x)
+        return loss.detach().cpu(), gradient.cpu()
+
+    expected, expected_gradient = loss_and_gradient(ops.keypoint_loss, logits)
+    for form in (torch.contiguous_format, torch.channels_last):
+        other = logits.to(device).contiguous(memory_format=form)
+        loss, gradient = loss_and_gradient(keypoint_loss_on_gpu, other)
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_shapes_of_the_keypoint_loss_are_propagated() -> None:
+    device = "cpu" if SIMULATED else "cuda"
+    logits = torch.randn(2, 2, 3, 3, device=device, requires_grad=True)
+    index = torch.tensor([[2, 0], [8, 1]], device=device)
+    torch.library.opcheck(OPERATORS.keypoint_loss, (logits, index, index > 1))
 
 
 def test_shapes_of_the_mask_loss_are_propagated() -> None:

@@ -1,4 +1,4 @@
-"""Keypoints read from maps resized to their boxes, compiled.
+"""Keypoint targets, and keypoints read from maps resized to their boxes, compiled.
 
 No resized map is ever in memory: a map is widened to the box's columns, and its rows
 are mixed one after the other, each forgotten once its best pixel is known.
@@ -17,6 +17,35 @@ from maskrcnn_scratch.cpu.compiled import Array, compiled
 
 MOST_PIXELS = 65536.0
 """A box that is wider or higher is none of an image; its keypoints are NaN."""
+
+
+@compiled
+def keypoint_targets(keypoints: Array, boxes: Array, size: int) -> tuple[Array, Array]:
+    """(index, valid), both (n, points): the bin of each keypoint, and if there is one.
+
+    ``keypoints`` (n, points, 3) are (x, y, v), ``boxes`` (n, 4) xyxy, both in pixels of
+    the image. int64 and booleans; the index is 0 where there is none.
+    """
+    count, points, _ = keypoints.shape
+    index = np.zeros((count, points), np.int64)
+    valid = np.zeros((count, points), np.bool_)
+    for n in range(count):
+        x1, y1, x2, y2 = corners(boxes, n)
+        for k in range(points):
+            x, y = float(keypoints[n, k, 0]), float(keypoints[n, k, 1])
+            column, row = bin_of(x, x1, x2, size), bin_of(y, y1, y2, size)
+            if keypoints[n, k, 2] > 0 and column >= 0 and row >= 0:
+                index[n, k] = row * size + column
+                valid[n, k] = True
+    return index, valid
+
+
+@compiled
+def bin_of(position: float, low: float, high: float, bins: int) -> int:
+    """Which of the equal bins over low..high holds the position; -1 if none does."""
+    if not (low <= position <= high and low < high):
+        return -1
+    return min(int((position - low) * bins / (high - low)), bins - 1)
 
 
 def keypoint_readout_resized(logits: Array, boxes: Array, workers: int = 1) -> Array:

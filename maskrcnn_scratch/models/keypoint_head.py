@@ -42,7 +42,8 @@ class KeypointHead(nn.Module):
         x = features
         for conv in self.convs:
             x = conv(x).relu_()
-        maps = self.deconv(x).float()
+        # Each map in one piece from here on: what follows goes over whole maps.
+        maps = self.deconv(x).float().contiguous()
         return interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
     def losses(

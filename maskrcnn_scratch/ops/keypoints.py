@@ -21,6 +21,7 @@ from maskrcnn_scratch.ops.checks import (
     require_length,
     require_shape,
 )
+from maskrcnn_scratch.ops.fused_losses import keypoint_loss_on_gpu
 from maskrcnn_scratch.ops.losses import softmax_cross_entropy
 
 Readout = Literal["bin", "resized"]
@@ -40,25 +41,10 @@ def keypoint_targets(
     require_length("boxes", boxes, "rows of keypoints", len(keypoints))
     if size < 1:
         raise ValueError(f"size must be at least 1, not {size}")
-    # In float64, as the reference: a keypoint on an edge goes to one bin on all floors.
-    x, y, visibility = keypoints.double().unbind(dim=2)
-    x1, y1, x2, y2 = boxes.double()[:, None].unbind(dim=2)
-    column, in_columns = _bins(x, x1, x2, size)
-    row, in_rows = _bins(y, y1, y2, size)
-    valid = in_columns & in_rows & (visibility > 0)
-    return torch.where(valid, row * size + column, 0), valid
-
-
-def _bins(
-    position: Tensor, low: Tensor, high: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
-    """Which of the equal bins over low..high holds each position, and whether one does.
-
-    A bin holds its lower edge; the last holds its upper edge too.
-    """
-    inside = (low <= position) & (position <= high) & (low < high)
-    place = (position - low) * count / (high - low)
-    return torch.where(inside, place, 0).long().clamp(max=count - 1), inside
+    index: Tensor
+    valid: Tensor
+    index, valid = _keypoint_targets(keypoints, boxes, size)
+    return index, valid
 
 
 def keypoint_loss(
@@ -74,6 +60,8 @@ def keypoint_loss(
     require_shape("logits", logits, ("n", "points", "size", "size"))
     for name, tensor in (("index", index), ("valid", valid)):
         require_shape(name, tensor, tuple(logits.shape[:2]))
+    if logits.is_cuda and logits.dtype != torch.float64:
+        return keypoint_loss_on_gpu(logits, index, valid)
     maps = logits.flatten(2).flatten(0, 1)
     weights = valid.flatten().to(torch.float32)
     return softmax_cross_entropy(maps, index.flatten(), weights)
@@ -113,6 +101,25 @@ def _best_bins(logits: Tensor, boxes: Tensor) -> Tensor:
     x = x1 + (best % size + 0.5) * (x2 - x1) / size
     y = y1 + (best // size + 0.5) * (y2 - y1) / size
     return torch.stack([x, y, score.to(x.dtype)], dim=2)
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::keypoint_targets",
+    mutates_args=(),
+    schema="(Tensor keypoints, Tensor boxes, int size) -> (Tensor, Tensor)",
+)
+def _keypoint_targets(
+    keypoints: Tensor, boxes: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    found = cpu.keypoint_targets(real_array(keypoints), real_array(boxes), size)
+    index, valid = (torch.from_numpy(one).to(boxes.device) for one in found)
+    return index, valid
+
+
+@_keypoint_targets.register_fake
+def _(keypoints: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    index = boxes.new_empty(keypoints.shape[:2], dtype=torch.int64)
+    return index, torch.empty_like(index, dtype=torch.bool)
 
 
 @torch.library.custom_op(

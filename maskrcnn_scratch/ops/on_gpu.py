@@ -16,6 +16,10 @@ from torch import Tensor
 
 from maskrcnn_scratch.ops.anchors import _pyramid_anchors
 from maskrcnn_scratch.ops.arrays import real
+from maskrcnn_scratch.ops.keypoints import (
+    _keypoint_readout_resized,
+    _keypoint_targets,
+)
 from maskrcnn_scratch.ops.masks import _mask_fractions, _paste_masks
 from maskrcnn_scratch.ops.matching import _match
 from maskrcnn_scratch.ops.nms import _nms_survivors, _segmented_nms
@@ -130,3 +134,19 @@ def paste_masks(
     from maskrcnn_scratch.cuda import mask_paste as cuda
 
     return cuda.paste_masks(probabilities, real(boxes), (height, width), threshold)
+
+
+@_keypoint_targets.register_kernel("cuda")
+def keypoint_targets(
+    keypoints: Tensor, boxes: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    from maskrcnn_scratch.cuda import keypoints as cuda
+
+    return cuda.keypoint_targets(real(keypoints), real(boxes), size)
+
+
+@_keypoint_readout_resized.register_kernel("cuda")
+def keypoint_readout_resized(logits: Tensor, boxes: Tensor) -> Tensor:
+    from maskrcnn_scratch.cuda import keypoints as cuda
+
+    return cuda.keypoint_readout_resized(logits, real(boxes)).to(real(logits).dtype)
