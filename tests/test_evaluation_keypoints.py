@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrcnn_scratch.data.annotations import keypoints_of
+from maskrcnn_scratch.data.annotations import at_pixel_centres
 from maskrcnn_scratch.evaluation import (
     detections_to_coco,
     evaluate_coco,
@@ -241,9 +241,9 @@ def found(keypoints: torch.Tensor) -> Detections:
 def test_written_results_are_pixel_indices() -> None:
     """What is read from COCO, half a pixel more, is written as it was."""
     flat = [5, 7, 2, 0, 0, 0, 9, 8, 1]
-    read = keypoints_of({"keypoints": flat}, 3)
-    assert read[0].tolist() == [5.5, 7.5, 2]
-    (result,) = detections_to_coco(found(read[None]), 4, {1: 1})
+    read = at_pixel_centres(np.array(flat, np.float32).reshape(1, 3, 3))
+    assert read[0, 0].tolist() == [5.5, 7.5, 2]
+    (result,) = detections_to_coco(found(torch.from_numpy(read)), 4, {1: 1})
     assert result["keypoints"][:3] == [5, 7, 2]
     assert result["keypoints"][6:] == [9, 8, 1]
     assert result["score"] == pytest.approx(0.9)
@@ -254,8 +254,9 @@ def test_detections_that_are_the_truth_are_perfect() -> None:
     truth = ground_truth(8)
     results = []
     for annotation in truth["annotations"]:
-        points = keypoints_of(annotation, 17)[None]
-        results += detections_to_coco(found(points), annotation["image_id"], {1: 1})
+        points = np.array(annotation["keypoints"], np.float32).reshape(1, 17, 3)
+        person_found = found(torch.from_numpy(at_pixel_centres(points)))
+        results += detections_to_coco(person_found, annotation["image_id"], {1: 1})
     scores = evaluate_coco(truth, results, ["bbox", "keypoints"])
     assert scores["keypoints"].ap50 == pytest.approx(1)
     assert scores["bbox"].ap == 0

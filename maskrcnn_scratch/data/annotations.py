@@ -19,18 +19,17 @@ from jaxtyping import Float32, UInt8
 from pycocotools import mask as mask_utils
 from torch import Tensor
 
-from maskrcnn_scratch.structures import Target
-
 Json = dict[str, Any]
 
+LARGEST_ID = 2**53
 SHORTEST_POLYGON = 6  # numbers: three corners
 
 
 def clipped_box(
-    annotation: Json, size: tuple[int, int]
+    box: Sequence[float], size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """The annotated box as (x1, y1, x2, y2), cut to the image of ``size`` (h, w)."""
-    x, y, box_width, box_height = annotation["bbox"]
+    """[x, y, width, height] as (x1, y1, x2, y2), cut to an image of ``size`` (h, w)."""
+    x, y, box_width, box_height = box
     height, width = size
     return (
         min(max(x, 0.0), width),
@@ -50,7 +49,7 @@ def has_area(annotation: Json, size: tuple[int, int], masks: bool = True) -> boo
 
     Without ``masks`` its box alone says so.
     """
-    x1, y1, x2, y2 = clipped_box(annotation, size)
+    x1, y1, x2, y2 = clipped_box(annotation["bbox"], size)
     if not masks:
         return x2 > x1 and y2 > y1
     segmentation = annotation["segmentation"]
@@ -83,44 +82,12 @@ def decode_masks(
     return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))
 
 
-def keypoints_of(annotation: Json, points: int) -> Float32[Tensor, "points 3"]:
-    """(x, y, v) at pixel centres; points that are not labelled are all zero."""
-    flat = annotation.get("keypoints") or [0] * (3 * points)
-    keypoints = torch.tensor(flat, dtype=torch.float32).view(points, 3)
-    keypoints[:, :2] += 0.5
-    return keypoints * (keypoints[:, 2:] > 0)
-
-
-def make_target(
-    image_id: int,
-    size: tuple[int, int],
-    annotations: Sequence[Json],
-    labels: dict[int, int],
-    points: int,
-) -> Target:
-    """The record, without masks, of one image of ``size`` (height, width).
-
-    ``labels`` maps category ids to 1..K; ``points`` is the number of keypoints an
-    object has, 0 for none at all.
-    """
-    boxes = [clipped_box(annotation, size) for annotation in annotations]
-    keypoints = [keypoints_of(a, points) for a in annotations if points]
-    return Target(
-        image_id=image_id,
-        boxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
-        labels=torch.tensor(
-            [labels[a["category_id"]] for a in annotations], dtype=torch.int64
-        ),
-        masks=None,
-        crowd=torch.tensor(
-            [bool(a.get("iscrowd", 0)) for a in annotations], dtype=torch.bool
-        ),
-        keypoints=torch.cat(keypoints).view(-1, points, 3)
-        if keypoints
-        else torch.zeros(0, points, 3)
-        if points
-        else None,
-    )
+def at_pixel_centres(
+    keypoints: Float32[np.ndarray, "objects points 3"],
+) -> Float32[np.ndarray, "objects points 3"]:
+    """COCO's (x, y, v), half a pixel further; points without a label are all zero."""
+    centred = keypoints + np.array([0.5, 0.5, 0.0], np.float32)
+    return np.asarray(centred * (keypoints[..., 2:] > 0))
 
 
 def run_length_total(counts: str | bytes) -> int:
@@ -158,3 +125,8 @@ def are_numbers(values: Sequence[Any]) -> bool:
         return math.isfinite(sum(values))
     except TypeError:  # something that does not add up
         return False
+
+
+def is_id(value: Any) -> bool:
+    """A whole number that floating-point arithmetic can tell from its neighbours."""
+    return isinstance(value, int) and abs(value) < LARGEST_ID

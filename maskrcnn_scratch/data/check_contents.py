@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from maskrcnn_scratch.data.annotations import Json
-from maskrcnn_scratch.data.check_objects import check_objects
+from maskrcnn_scratch.data.annotations import Json, is_id
+from maskrcnn_scratch.data.check_objects import ObjectChecks, name
 from maskrcnn_scratch.data.findings import Finding
 
 Problem = tuple[str, str, str]  # kind, what it is about, message
@@ -15,35 +15,42 @@ Problem = tuple[str, str, str]  # kind, what it is about, message
 def check_contents(contents: Json, file: str, masks: bool = True) -> Iterator[Finding]:
     """All findings in an annotation file; ``file`` is how to call it.
 
-    Without ``masks`` outlines are not looked at, and need not be there.
-    Stops after faults in the images or categories, since all else refers to them.
+    Without ``masks`` outlines are not looked at, and need not be there. Stops after
+    faults in the images or categories, since all else refers to them.
     """
     lists = list(check_lists(contents))
     if not lists:
-        lists = [
-            *check_images(contents["images"]),
-            *check_categories(contents["categories"]),
-        ]
+        lists = list(check_tables(contents["images"], contents["categories"]))
     findings = [Finding(kind, file, item, message) for kind, item, message in lists]
     yield from findings
     if not any(finding.severity == "error" for finding in findings):
-        problems = [
-            *check_objects(contents, masks),
-            *repeated(contents["annotations"], "id", "duplicate-annotation-id"),
-            *check_use(contents),
-        ]
-        for kind, item, message in problems:
+        checks = ObjectChecks(image_sizes(contents["images"]), masks)
+        for annotation in contents["annotations"]:
+            for kind, message in checks.look(annotation):
+                yield Finding(kind, file, name(annotation.get("id")), message)
+        for kind, item, message in checks.rest(contents["categories"]):
             yield Finding(kind, file, item, message)
 
 
 def check_lists(contents: Json) -> Iterator[Problem]:
     """Whether the three lists are there and hold objects."""
-    for name in ("images", "annotations", "categories"):
-        rows = contents.get(name)
+    for table in ("images", "annotations", "categories"):
+        rows = contents.get(table)
         if not isinstance(rows, list):
-            yield "not-coco", "", f"it has no list {name!r}"
+            yield "not-coco", "", f"it has no list {table!r}"
         elif not all(isinstance(row, dict) for row in rows):
-            yield "not-coco", "", f"not all of its {name} are JSON objects"
+            yield "not-coco", "", f"not all of its {table} are JSON objects"
+
+
+def check_tables(images: list[Json], categories: list[Json]) -> Iterator[Problem]:
+    """What the annotations refer to."""
+    yield from check_images(images)
+    yield from check_categories(categories)
+
+
+def image_sizes(images: list[Json]) -> dict[int, tuple[int, int]]:
+    """(height, width) by id."""
+    return {image["id"]: (image["height"], image["width"]) for image in images}
 
 
 def check_images(images: list[Json]) -> Iterator[Problem]:
@@ -60,7 +67,7 @@ def check_images(images: list[Json]) -> Iterator[Problem]:
 
 def image_problem(image: Json) -> str:
     """What is wrong with an image's record, empty for nothing."""
-    if not isinstance(image.get("id"), int):
+    if not is_id(image.get("id")):
         return f"its id is {image.get('id')!r}"
     if not isinstance(image.get("file_name"), str):
         return f"its file_name is {image.get('file_name')!r}"
@@ -74,9 +81,7 @@ def image_problem(image: Json) -> str:
 def check_categories(categories: list[Json]) -> Iterator[Problem]:
     """Ids, names and keypoints."""
     for category in categories:
-        if not isinstance(category.get("id"), int) or not isinstance(
-            category.get("name"), str
-        ):
+        if not is_id(category.get("id")) or not isinstance(category.get("name"), str):
             message = f"its id is {category.get('id')!r}, its name is "
             yield "bad-category", "categories", message + repr(category.get("name"))
     yield from repeated(categories, "id", "duplicate-category-id")
@@ -95,17 +100,3 @@ def repeated(rows: list[Json], field: str, kind: str) -> Iterator[Problem]:
     for value, count in counts.items():
         if count > 1:
             yield kind, f"{field} {value}", f"it is listed {count} times"
-
-
-def check_use(contents: Json) -> Iterator[Problem]:
-    """Images and categories that no annotation names."""
-    used_images = {repr(a.get("image_id")) for a in contents["annotations"]}
-    bare = sum(repr(image["id"]) not in used_images for image in contents["images"])
-    if bare:
-        text = f"{bare} of {len(contents['images'])} images have no annotations"
-        yield "images-without-objects", "", text
-    used = {repr(a.get("category_id")) for a in contents["annotations"]}
-    for category in contents["categories"]:
-        if repr(category["id"]) not in used:
-            item = f"category {category['id']} ({category['name']})"
-            yield "unused-category", item, "no annotation is of it"

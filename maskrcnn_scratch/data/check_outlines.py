@@ -70,9 +70,8 @@ def rle_problem(rle: Json, size: tuple[int, int]) -> str:
     return ""
 
 
-def outline_agreement(annotation: Json, image: Json) -> tuple[float, float]:
+def outline_agreement(annotation: Json, size: tuple[int, int]) -> tuple[float, float]:
     """IoU of the mask's extent and the box as [x, y, w, h], and as [x1, y1, x2, y2]."""
-    size = image["height"], image["width"]
     extent = outline_extent(annotation["segmentation"], size)
     x, y, third, fourth = annotation["bbox"]
     as_size = box_iou(extent, (x, y, x + third, y + fourth))

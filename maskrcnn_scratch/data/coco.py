@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,22 +13,13 @@ from jaxtyping import UInt
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from maskrcnn_scratch.data.annotations import (
-    Json,
-    decode_masks,
-    has_area,
-    make_target,
-    to_rle,
-)
-from maskrcnn_scratch.data.check_contents import check_contents
+from maskrcnn_scratch.data.annotation_file import keypoint_names, read_annotations
+from maskrcnn_scratch.data.annotations import Json, decode_masks, to_rle
 from maskrcnn_scratch.data.images import read_pixels, to_float
-from maskrcnn_scratch.data.layout import annotation_file, image_folder, read_json
+from maskrcnn_scratch.data.layout import annotation_file, image_folder
 from maskrcnn_scratch.data.proposals import read_proposals
 from maskrcnn_scratch.data.transforms import Sample
 from maskrcnn_scratch.structures import Target
-
-# Findings of the check that change what the dataset gives.
-REPAIRED = ("empty-box", "outside-box", "short-polygon", "protruding-box")
 
 Transform = Callable[[Tensor, Target, torch.Generator], Sample]
 
@@ -84,22 +74,27 @@ class CocoDataset(Dataset[Sample]):
         self.annotation_file = (
             annotation_file(folder, split) if annotations is None else Path(annotations)
         )
-        contents = read_json(self.annotation_file)
-        accept(contents, self.annotation_file, masks)
-        self.images: list[Json] = sorted(contents["images"], key=lambda im: im["id"])
+        content = read_annotations(self.annotation_file, masks)
+        if content.repaired:
+            counts = ", ".join(f"{n} {kind}" for kind, n in content.repaired.items())
+            warnings.warn(
+                f"{self.annotation_file}: objects left out or cut to their image"
+                f" (`data check` lists them): {counts}",
+                stacklevel=2,
+            )
+        self.images = content.images
         self.folder = existing_images(folder, split, self.images)
-        categories = sorted(contents["categories"], key=lambda c: c["id"])
+        categories = content.categories
         self.class_names: list[str] = [category["name"] for category in categories]
         self.category_ids: list[int] = [category["id"] for category in categories]
         self.keypoint_names = keypoint_names(categories)
         self.skeleton = skeleton_of(categories)
-        self._labels = {id_: 1 + i for i, id_ in enumerate(self.category_ids)}
+        self._objects = content.objects
         self._masks = masks
-        self._annotations = group_by_image(self.images, contents["annotations"], masks)
         self._most_proposals = most_proposals
         self._proposals = None if proposals is None else read_proposals(proposals)
         if self._proposals is not None:
-            self._proposals.require([image["id"] for image in self.images])
+            self._proposals.require(self.images.ids.tolist())
         self._cache: dict[int, Stored] | None = {} if cache else None
 
     def __len__(self) -> int:
@@ -109,13 +104,7 @@ class CocoDataset(Dataset[Sample]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         stored = self._stored(index)
         image = to_float(stored.pixels)
-        target = make_target(
-            self.images[index]["id"],
-            self.size(index),
-            self._annotations[index],
-            self._labels,
-            len(self.keypoint_names),
-        )
+        target = self._objects.target(index, int(self.images.ids[index]))
         if self._masks:
             masks = decode_masks(stored.rles, self.size(index))
             target = replace(target, masks=masks)
@@ -128,8 +117,8 @@ class CocoDataset(Dataset[Sample]):
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of an image before any transform, as annotated."""
-        image = self.images[index]
-        return image["height"], image["width"]
+        height, width = self.images.sizes[index].tolist()
+        return height, width
 
     @property
     def keypoint_swap(self) -> tuple[int, ...] | None:
@@ -146,11 +135,7 @@ class CocoDataset(Dataset[Sample]):
         size = self.size(index)
         stored = Stored(
             pixels=read_pixels(self.folder / self.images[index]["file_name"], size),
-            rles=[
-                to_rle(a["segmentation"], size)
-                for a in self._annotations[index]
-                if self._masks
-            ],
+            rles=[to_rle(s, size) for s in self._objects.segmentations(index)],
         )
         if self._cache is not None:
             self._cache[index] = stored
@@ -163,29 +148,7 @@ def generator(*seeds: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]))
 
 
-def accept(contents: Json, path: Path, masks: bool) -> None:
-    """Raise ValueError for errors in the annotations; warn of what is left out or cut.
-
-    An AP over other objects than the file lists should not come as a surprise.
-    """
-    findings = list(check_contents(contents, path.name, masks))
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        first = "\n".join(str(finding) for finding in errors[:3])
-        raise ValueError(
-            f"{path} has {len(errors)} errors (`data check` lists all):\n{first}"
-        )
-    counts = Counter(finding.kind for finding in findings)
-    changed = {kind: counts[kind] for kind in REPAIRED if counts[kind]}
-    if changed:
-        warnings.warn(
-            f"{path}: objects left out or cut to their image (`data check` lists them):"
-            f" {', '.join(f'{n} {kind}' for kind, n in changed.items())}",
-            stacklevel=3,
-        )
-
-
-def existing_images(folder: str | Path, split: str, images: list[Json]) -> Path:
+def existing_images(folder: str | Path, split: str, images: Sequence[Json]) -> Path:
     """The folder of the images; raises FileNotFoundError unless all are there."""
     names = [image["file_name"] for image in images]
     place = image_folder(folder, split, names)
@@ -196,27 +159,6 @@ def existing_images(folder: str | Path, split: str, images: list[Json]) -> Path:
             f" the first is {missing[0]}"
         )
     return place
-
-
-def group_by_image(
-    images: list[Json], annotations: list[Json], masks: bool
-) -> list[list[Json]]:
-    """The annotations of each image, those without area left out."""
-    groups: dict[int, list[Json]] = {image["id"]: [] for image in images}
-    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
-    for annotation in annotations:
-        image_id = annotation["image_id"]
-        if has_area(annotation, sizes[image_id], masks):
-            groups[image_id].append(annotation)
-    return [groups[image["id"]] for image in images]
-
-
-def keypoint_names(categories: list[Json]) -> list[str]:
-    """The names that the categories give their keypoints; empty for none."""
-    for category in categories:
-        if category.get("keypoints"):
-            return list(category["keypoints"])
-    return []
 
 
 def skeleton_of(categories: list[Json]) -> list[tuple[int, int]]:
