@@ -48,47 +48,74 @@ def convolutions(depth: int) -> list[tuple[int, int, str, str]]:
 
 
 def to_detectron2(model: MaskRCNN, std: tuple[float, float, float]) -> Published:
-    """As detectron2's zoo has it; ``std`` is what pixels (R, G, B) are divided by."""
+    """As detectron2's zoo has it; ``std`` is what pixels (R, G, B) are divided by.
+
+    Models with an FPN have ``bottom_up`` in their backbone's names, and C4 its res5 in
+    the heads.
+    """
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     out: Published = {}
+    pyramid = model.config.features == "fpn"
+    bottom = "backbone.bottom_up" if pyramid else "backbone"
 
     def norm(theirs: str, ours: str) -> None:
         for name in STATISTICS:
             out[f"{theirs}.norm.{name}"] = state[f"{ours}.{name}"]
 
     def layer(theirs: str, ours: str) -> None:
+        """Alone, or with a norm behind it and no bias."""
+        if f"{ours}.0.weight" in state:
+            out[f"{theirs}.weight"] = state[f"{ours}.0.weight"]
+            norm(theirs, f"{ours}.1")
+            return
         out[f"{theirs}.weight"] = state[f"{ours}.weight"]
         out[f"{theirs}.bias"] = state[f"{ours}.bias"]
 
-    stem = "backbone.bottom_up.stem.conv1"
+    stem = f"{bottom}.stem.conv1"
     per_channel = np.array(std) / (255 * np.array(model.config.pixel_std))
     rgb = state["backbone.conv1.weight"] * per_channel[:, None, None]
     out[f"{stem}.weight"] = rgb[:, ::-1].astype(np.float32)
     norm(stem, "backbone.bn1")
     for stage, block, conv, bn in convolutions(model.config.depth):
-        ours = f"backbone.layer{stage - 1}.{block}."
+        ours, theirs = f"backbone.layer{stage - 1}.", f"{bottom}.res{stage}."
+        if stage == 5 and not pyramid:
+            ours, theirs = "box_head.body.blocks.", "roi_heads.res5."
+        if f"{ours}{block}.{conv}.weight" not in state:
+            continue  # the res5 of an RPN
         short = "shortcut" if conv == "downsample.0" else conv
-        theirs = f"backbone.bottom_up.res{stage}.{block}.{short}"
-        out[f"{theirs}.weight"] = state[f"{ours}{conv}.weight"]
-        norm(theirs, ours + bn)
-    for level in (2, 3, 4, 5):
+        out[f"{theirs}{block}.{short}.weight"] = state[f"{ours}{block}.{conv}.weight"]
+        norm(f"{theirs}{block}.{short}", f"{ours}{block}.{bn}")
+    for level in (2, 3, 4, 5) if pyramid else ():
         layer(f"backbone.fpn_lateral{level}", f"fpn.lateral.{level - 2}")
         layer(f"backbone.fpn_output{level}", f"fpn.output.{level - 2}")
-    layer("proposal_generator.rpn_head.conv", "rpn.convs.0")
-    layer("proposal_generator.rpn_head.objectness_logits", "rpn.objectness")
-    layer("proposal_generator.rpn_head.anchor_deltas", "rpn.deltas")
-    layer("roi_heads.box_head.fc1", "box_head.body.fcs.0")
-    layer("roi_heads.box_head.fc2", "box_head.body.fcs.1")
+    if model.rpn is not None:
+        layer("proposal_generator.rpn_head.conv", "rpn.convs.0")
+        layer("proposal_generator.rpn_head.objectness_logits", "rpn.objectness")
+        layer("proposal_generator.rpn_head.anchor_deltas", "rpn.deltas")
+    if model.box_head is None:
+        return out
+    for n in range(4):
+        if f"box_head.body.convs.{n}.0.weight" in state:
+            layer(f"roi_heads.box_head.conv{n + 1}", f"box_head.body.convs.{n}")
+        if f"box_head.body.fcs.{n}.weight" in state:
+            layer(f"roi_heads.box_head.fc{n + 1}", f"box_head.body.fcs.{n}")
     for kind in ("weight", "bias"):  # the background is the last class
         logits = state[f"box_head.class_logits.{kind}"]
         out[f"roi_heads.box_predictor.cls_score.{kind}"] = np.concatenate(
             [logits[1:], logits[:1]]
         )
     layer("roi_heads.box_predictor.bbox_pred", "box_head.deltas")
-    for n in (1, 2, 3, 4):
-        layer(f"roi_heads.mask_head.mask_fcn{n}", f"mask_head.net.convs.{n - 1}")
-    layer("roi_heads.mask_head.deconv", "mask_head.net.deconv")
-    layer("roi_heads.mask_head.predictor", "mask_head.net.mask_logits")
+    if model.mask_head is not None:
+        for n in (1, 2, 3, 4) if pyramid else ():
+            layer(f"roi_heads.mask_head.mask_fcn{n}", f"mask_head.net.convs.{n - 1}")
+        layer("roi_heads.mask_head.deconv", "mask_head.net.deconv")
+        layer("roi_heads.mask_head.predictor", "mask_head.net.mask_logits")
+    if model.keypoint_head is not None:
+        for n in range(1, 9):
+            layer(
+                f"roi_heads.keypoint_head.conv_fcn{n}", f"keypoint_head.convs.{n - 1}"
+            )
+        layer("roi_heads.keypoint_head.score_lowres", "keypoint_head.deconv")
     return out
 
 
@@ -183,12 +210,7 @@ def to_matterport(model: MaskRCNN, rng: np.random.Generator) -> Published:
     layer(
         "rpn_bbox_pred", "rpn.deltas", (4 * np.arange(anchors)[:, None] + swap).ravel()
     )
-    layer("rpn_class_raw", "rpn.objectness", np.arange(anchors).repeat(2))
-    for kind in ("kernel", "bias"):  # logits (b, b + ours) have ours as difference
-        pairs = out[f"rpn_class_raw/{kind}"].copy()
-        background = rng.normal(size=pairs[..., ::2].shape)
-        pairs[..., 0::2], pairs[..., 1::2] = background, background + pairs[..., 1::2]
-        out[f"rpn_class_raw/{kind}"] = pairs
+    layer("rpn_class_raw", "rpn.objectness")  # (background, object) of each anchor
     with_norm("mrcnn_class_conv1", "mrcnn_class_bn1", "box_head.body.fcs.0", 7)
     with_norm("mrcnn_class_conv2", "mrcnn_class_bn2", "box_head.body.fcs.1", 1)
     layer("mrcnn_class_logits", "box_head.class_logits")

@@ -35,9 +35,10 @@ from maskrcnn_scratch.benchmarks.cases import Case, Pair, Sizes
 from maskrcnn_scratch.benchmarks.inputs import clustered_boxes, covered_bytes, scores
 from maskrcnn_scratch.benchmarks.measure import Spread, ratios, spread
 from maskrcnn_scratch.benchmarks.run import OnGPU, Row, Side
-from maskrcnn_scratch.benchmarks.torchvision_model import CONVENTIONS, to_torchvision
+from maskrcnn_scratch.benchmarks.torchvision_model import CONVENTIONS
 from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.models import MaskRCNN
+from maskrcnn_scratch.weights.torchvision_names import to_torchvision
 
 TINY = Sizes(
     image=(64, 96),
@@ -364,7 +365,7 @@ def test_our_weights_under_their_names() -> None:
     """Each tensor once, in its own shape but for the background's row in front."""
     with torch.device("meta"):
         state = MaskRCNN(CONVENTIONS).state_dict()
-    renamed = to_torchvision(state)
+    renamed = to_torchvision(state, CONVENTIONS)
     assert len(renamed) == len(state)
     shapes = [tuple(tensor.shape) for tensor in renamed.values()]
     grown = {
@@ -378,10 +379,10 @@ def test_our_weights_under_their_names() -> None:
         "mask_head.net.mask_logits.weight": ((90, 256, 1, 1), (91, 256, 1, 1)),
         "mask_head.net.mask_logits.bias": ((90,), (91,)),
     }
-    bias = to_torchvision({"box_head.deltas.bias": torch.ones(4)})
+    bias = to_torchvision({"box_head.deltas.bias": torch.ones(4)}, CONVENTIONS)
     assert bias["roi_heads.box_predictor.bbox_pred.bias"].tolist() == [0] * 4 + [1] * 4
-    with pytest.raises(ValueError, match="nothing like keypoint_head"):
-        to_torchvision({"keypoint_head.weight": torch.ones(1)})
+    with pytest.raises(ValueError, match=r"nothing like box_head\.body\.blocks"):
+        to_torchvision({"box_head.body.blocks.0": torch.ones(1)}, CONVENTIONS)
 
 
 @pytest.mark.skipif(not HAS_TORCHVISION, reason="torchvision is not installed")

@@ -24,6 +24,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,9 +43,15 @@ from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.inference import Predictor
 from maskrcnn_scratch.inference.evaluate import dataset_labels, relabelled
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
+from maskrcnn_scratch.models.presets import DETECTRON2, MATTERPORT, preset
+from maskrcnn_scratch.models.variations import (
+    rpn_alone,
+    with_c4,
+    with_vgg,
+    without_masks,
+)
 from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.training.initial_weights import load_initial_weights
-from maskrcnn_scratch.weights import from_detectron2, from_matterport
 from maskrcnn_scratch.weights.coco_classes import (
     COCO_CLASSES,
     COCO_NAMES_BY_ID,
@@ -61,7 +68,13 @@ SMALL = {
     "box_head_width": 12,
     "mask_head_width": 6,
 }
-RESNEXT = {"stem_width": 8, "groups": 2, "width_per_group": 32, "stride_in_1x1": False}
+RESNEXT = {
+    "depth": 50,
+    "stem_width": 8,
+    "groups": 2,
+    "width_per_group": 32,
+    "stride_in_1x1": False,
+}
 STD = (1.0, 1.0, 1.0)
 RESNEXT_STD = (58.395, 57.120, 57.375)
 
@@ -78,54 +91,93 @@ def assert_same(found: dict[str, torch.Tensor], model: MaskRCNN) -> None:
     torch.testing.assert_close(found, dict(model.state_dict()), rtol=1e-5, atol=1e-5)
 
 
+C4 = with_c4(DETECTRON2)
+KEYPOINTS = replace(preset("detectron2-keypoints"), keypoint_head_width=6)
+ALONE = replace(rpn_alone(DETECTRON2), rpn_post_nms_test=2000)
+C4_ALONE = replace(rpn_alone(C4), rpn_pre_nms_test=12000, rpn_post_nms_test=2000)
+SYNC_BN = {
+    "fpn_norm": "bn",
+    "head_norm": "bn",
+    "box_head_convs": 4,
+    "box_head_conv_width": 6,
+    "box_head_fcs": 1,
+}
+
+
 @pytest.mark.parametrize(
-    ("settings", "std", "title"),
+    ("base", "settings", "std", "title"),
     [
-        ({"depth": 50}, STD, "ResNet-50 FPN"),
-        ({"depth": 101}, STD, "ResNet-101 FPN"),
-        ({"depth": 18, "stride_in_1x1": True}, STD, "ResNet-18 FPN"),
-        ({"depth": 50, **RESNEXT}, RESNEXT_STD, "ResNeXt-50 2x32d FPN"),
+        (DETECTRON2, {"depth": 50}, STD, "Mask R-CNN, ResNet-50 FPN"),
+        (DETECTRON2, {"depth": 101}, STD, "Mask R-CNN, ResNet-101 FPN"),
+        (DETECTRON2, {"depth": 18}, STD, "Mask R-CNN, ResNet-18 FPN"),
+        (DETECTRON2, RESNEXT, RESNEXT_STD, "Mask R-CNN, ResNeXt-50 2x32d FPN"),
+        (DETECTRON2, SYNC_BN, STD, "Mask R-CNN, ResNet-50 FPN"),
+        (C4, {"depth": 50}, STD, "Mask R-CNN, ResNet-50 C4"),
+        (C4, {"depth": 101}, STD, "Mask R-CNN, ResNet-101 C4"),
+        (without_masks(C4), {}, STD, "Faster R-CNN, ResNet-50 C4"),
+        (without_masks(DETECTRON2), {}, STD, "Faster R-CNN, ResNet-50 FPN"),
+        (
+            replace(without_masks(DETECTRON2), rpn=False),
+            {},
+            STD,
+            "Fast R-CNN without RPN, ResNet-50 FPN",
+        ),
+        (KEYPOINTS, {}, STD, "Keypoint R-CNN, ResNet-50 FPN"),
+        (
+            replace(KEYPOINTS, mask_head="fcn"),
+            {},
+            STD,
+            "Mask R-CNN with keypoints, ResNet-50 FPN",
+        ),
+        (ALONE, {}, STD, "RPN, ResNet-50 FPN"),
+        (C4_ALONE, {}, STD, "RPN, ResNet-50 C4"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_detectron2_s_model_comes_back(
     tmp_path: Path,
-    settings: dict[str, int],
+    base: ModelConfig,
+    settings: dict[str, Any],
     std: tuple[float, float, float],
     title: str,
 ) -> None:
-    config = replace(from_detectron2.CONVENTIONS, **{**SMALL, **settings})
+    """Weights, and the config that its own training had."""
+    classes = 3 if base.num_classes == 80 and base.box_head != "none" else 0
+    config = replace(base, **told_by_a_file(base, SMALL | settings, classes))
     model = random_model(config)
     path = write_pickle(tmp_path / "model.pkl", to_detectron2(model, std))
     plan = convert(path, "detectron2", tmp_path / "ours.safetensors")
     file = read_model_file(tmp_path / "ours.safetensors")
     built = build_model(file)
-    assert plan.title == f"detectron2's Mask R-CNN, {title}"
-    assert replace(built.config, pixel_mean=config.pixel_mean) == config
-    assert built.config.pixel_mean == pytest.approx(config.pixel_mean, rel=1e-12)
+    assert plan.title == f"detectron2's {title}"
+    assert vars(built.config) == vars(config)
     assert_same(file.tensors, model)
-    assert file.class_names == ["class 1", "class 2", "class 3"]
+    names = {1: ["person"], 3: ["class 1", "class 2", "class 3"], 80: ["object"]}
+    assert file.class_names == names[config.num_classes]
     assert file.config["converted"]["from"] == "detectron2"
 
 
-def test_detectron2_s_conventions() -> None:
-    """Those of CONVENTIONS that are not our defaults, and those that must be."""
-    config = from_detectron2.CONVENTIONS
-    assert (config.roi_aligned, config.roi_sampling_ratio) == (True, 0)
-    assert (config.rpn_box_beta, config.box_beta) == (0, 0)
-    assert (config.rpn_post_nms_train, config.rpn_min_size) == (1000, 0)
-    assert (config.anchors_rounded, config.norm_eps) == (False, 1e-5)
-    assert (config.stride_in_1x1, config.mask_target) == (True, "threshold")
+def told_by_a_file(
+    base: ModelConfig, settings: dict[str, Any], classes: int
+) -> dict[str, Any]:
+    """Without the widths of parts that the model has not."""
+    there = {
+        "fpn_channels": base.features == "fpn",
+        "box_head_width": base.box_head == "fc",
+        "mask_head_width": base.mask_head == "fcn",
+    }
+    told = {name: value for name, value in settings.items() if there.get(name, True)}
+    return told | {"num_classes": classes or base.num_classes}
 
 
 @pytest.mark.parametrize(
-    ("settings", "std"), [({"depth": 18}, STD), ({"depth": 50, **RESNEXT}, RESNEXT_STD)]
+    ("settings", "std"), [({"depth": 18}, STD), (RESNEXT, RESNEXT_STD)]
 )
 def test_detectron2_s_pixels(
     tmp_path: Path, settings: dict[str, int], std: tuple[float, float, float]
 ) -> None:
     """Its stem on BGR in 0..255 less the mean, over the std; ours on the image."""
-    model = random_model(replace(from_detectron2.CONVENTIONS, **{**SMALL, **settings}))
+    model = random_model(replace(DETECTRON2, **{**SMALL, **settings}))
     published = to_detectron2(model, std)
     published["backbone.bottom_up.stem.conv1.weight"] = (
         np.random.default_rng(1)
@@ -147,7 +199,7 @@ def test_detectron2_s_pixels(
 
 def test_a_file_s_own_pixel_statistics(tmp_path: Path) -> None:
     """Blue first, as the stem reads them; without them the published ones hold."""
-    model = random_model(replace(from_detectron2.CONVENTIONS, **SMALL, depth=18))
+    model = random_model(replace(DETECTRON2, **SMALL, depth=18))
     published = to_detectron2(model, (3.0, 2.0, 1.0))
     published["pixel_mean"] = np.float32([51, 102, 204]).reshape(3, 1, 1)
     published["pixel_std"] = np.float32([1, 2, 3]).reshape(3, 1, 1)
@@ -163,7 +215,7 @@ def test_matterport_s_model_comes_back(
     tmp_path: Path, rng: np.random.Generator, depth: int
 ) -> None:
     h5py = pytest.importorskip("h5py", reason="pip install 'maskrcnn-scratch[h5]'")
-    config = replace(from_matterport.CONVENTIONS, **SMALL, depth=depth, rpn_width=10)
+    config = replace(MATTERPORT, **SMALL, depth=depth, rpn_width=10)
     model = random_model(config)
     with h5py.File(tmp_path / "model.h5", "w") as file:
         for name, array in to_matterport(model, rng).items():
@@ -177,22 +229,14 @@ def test_matterport_s_model_comes_back(
     torch.testing.assert_close(
         file.tensors, dict(model.state_dict()), rtol=1e-4, atol=1e-4
     )
+    assert plan.title == f"matterport's Mask R-CNN, ResNet-{depth} FPN"
     assert any("not equal" in note for note in plan.notes)
-
-
-def test_matterport_s_conventions() -> None:
-    config = from_matterport.CONVENTIONS
-    assert config.norm_eps == 1e-3
-    assert config.box_weights == config.rpn_box_weights == (10, 10, 5, 5)
-    assert config.pixel_mean == pytest.approx(np.array([123.7, 116.8, 103.9]) / 255)
-    assert (config.level_rounding, config.anchor_ratios) == ("round", (2, 1, 0.5))
-    assert (config.score_threshold, config.nms_iou) == (0.7, 0.3)
 
 
 @pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("biased_stem", [True, False])
 @pytest.mark.parametrize(
-    "settings", [{"depth": 50}, {"depth": 50, **RESNEXT}], ids=["resnet", "resnext"]
+    "settings", [{"depth": 50}, RESNEXT], ids=["resnet", "resnext"]
 )
 def test_msra_s_resnet_comes_back(
     tmp_path: Path, settings: dict[str, int], biased_stem: bool, statistics: bool
@@ -219,6 +263,29 @@ def test_msra_s_resnet_comes_back(
     ):
         assert expected.std() > 0
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_vgg_16_comes_back(tmp_path: Path) -> None:
+    """As a backbone; its classifier is left out, and other depths are refused."""
+    small = {"stem_width": 2, "box_head_width": 4, "mask_head": "none"}
+    model = random_model(replace(with_vgg(ModelConfig()), **small))
+    state = dict(model.backbone.state_dict())
+    torch.save(state | {"classifier.0.weight": torch.ones(1)}, tmp_path / "vgg.pth")
+    plan = convert(tmp_path / "vgg.pth", "imagenet", tmp_path / "vgg.safetensors")
+    assert plan.title == "torchvision's VGG-16 for ImageNet"
+    assert plan.config == replace(with_vgg(ModelConfig()), stem_width=2)
+    start = MaskRCNN(model.config)
+    report = load_initial_weights(start, tmp_path / "vgg.safetensors")
+    assert (report.missing, report.unused, report.misshapen) == ([], [], [])
+    assert report.differing == []
+    found = start.backbone.state_dict()
+    torch.testing.assert_close(dict(found), state, rtol=0, atol=0)
+    del state["features.28.weight"]
+    torch.save(state, tmp_path / "vgg13.pth")
+    with pytest.raises(
+        ValueError, match=r"a VGG network with weights in layers \[0, 2"
+    ):
+        convert(tmp_path / "vgg13.pth", "imagenet", tmp_path / "vgg13.safetensors")
 
 
 def test_what_may_be_absent_is_not_missed(tmp_path: Path) -> None:
@@ -260,7 +327,7 @@ def test_a_backbone_says_what_it_is(
 
 
 def small_detectron2() -> Published:
-    model = random_model(replace(from_detectron2.CONVENTIONS, **SMALL, depth=18))
+    model = random_model(replace(DETECTRON2, **SMALL, depth=18))
     return to_detectron2(model, STD)
 
 
@@ -289,8 +356,8 @@ backbone.layer4.1.bn2.running_var)
   of another shape than expected (2):
     roi_heads.box_predictor.cls_score.weight (our box_head.class_logits.weight): \
 [4, 13] gives [4, 13], expected [4, 12]
-    roi_heads.mask_head.mask_fcn2.weight (our mask_head.net.convs.1.weight): [6, 6, 3], \
-expected [6, 6, 3, 3]
+    roi_heads.mask_head.mask_fcn2.weight (our mask_head.net.convs.1.weight): \
+[6, 6, 3], expected [6, 6, 3, 3]
 """
     assert capsys.readouterr().err == expected
     assert [found.name for found in tmp_path.iterdir()] == ["model.pkl"]
@@ -312,10 +379,10 @@ def test_too_few_axes_are_a_wrong_shape(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     """Also where the layout cannot even be changed."""
-    model = random_model(replace(from_matterport.CONVENTIONS, **SMALL))
+    model = random_model(replace(MATTERPORT, **SMALL, depth=50))
     published = to_matterport(model, rng)
     published["fpn_c2p2/kernel"] = np.zeros((3, 4))
-    published["rpn_class_raw/bias"] = np.zeros(5)
+    published["rpn_bbox_pred/bias"] = np.zeros(5)
     path = write_pickle(tmp_path / "model.pkl", published)
     with pytest.raises(Misfit) as caught:
         convert(path, "matterport", tmp_path / "ours.safetensors")
@@ -324,7 +391,7 @@ def test_too_few_axes_are_a_wrong_shape(
         "  of another shape than expected (2):",
         "    fpn_c2p2/kernel (our fpn.lateral.0.weight): [3, 4], from which"
         " [8, 16, 1, 1] cannot be made",
-        "    rpn_class_raw/bias (our rpn.objectness.bias): [5], from which [3] cannot"
+        "    rpn_bbox_pred/bias (our rpn.deltas.bias): [5], from which [12] cannot"
         " be made",
     ]
 
@@ -332,7 +399,7 @@ def test_too_few_axes_are_a_wrong_shape(
 NAMES = {
     "torchvision": ["backbone.body.conv1.weight", "roi_heads.mask_predictor.x"],
     "detectron2": ["backbone.bottom_up.stem.conv1.weight", "roi_heads.mask_head.x"],
-    "imagenet": ["layer1.0.conv1.weight"],
+    "imagenet": ["layer1.0.conv1.weight", "features.0.weight"],
     "maskrcnn_scratch": ["backbone.layer1.0.conv1.weight"],
     "nobody": ["encoder.weight"],
 }
@@ -364,13 +431,14 @@ def test_the_wrong_system_is_named(
 @pytest.mark.parametrize(
     ("system", "name", "what"),
     [
-        ("torchvision", "roi_heads.keypoint_head.0.weight", "a keypoint head"),
-        ("torchvision", "roi_heads.box_head.0.0.weight", r"convolutions \(v2\)"),
         ("torchvision", "backbone.body.0.0.weight", "a MobileNet"),
-        ("detectron2", "roi_heads.res5.0.conv1.weight", "a C4 backbone"),
-        ("detectron2", "roi_heads.keypoint_head.conv_fcn1.weight", "a keypoint head"),
+        ("torchvision", "head.classification_head.x", "a single stage"),
+        ("detectron2", "backbone.res5.0.conv1.weight", r"res5 .*\(DC5\)"),
+        ("detectron2", "backbone.fpn_lateral2.norm.weight", "group norms"),
         ("detectron2", "roi_heads.box_head.0.fc1.weight", "a cascade"),
-        ("imagenet", "features.0.weight", "a VGG network"),
+        ("detectron2", "sem_seg_head.predictor.weight", "semantic segmentation"),
+        ("detectron2", "backbone.x.conv2_offset.weight", "deformable"),
+        ("imagenet", "features.1.running_mean", "batch norms in a VGG"),
     ],
 )
 def test_what_ours_cannot_hold_is_refused_by_name(
@@ -382,12 +450,8 @@ def test_what_ours_cannot_hold_is_refused_by_name(
         convert(path, system, tmp_path / "ours.safetensors")
 
 
-def test_other_models_are_refused(tmp_path: Path) -> None:
+def test_other_depths_are_refused(tmp_path: Path) -> None:
     published = small_detectron2()
-    boxes_alone = {n: a for n, a in published.items() if "roi_heads.mask" not in n}
-    path = write_pickle(tmp_path / "model.pkl", boxes_alone)
-    with pytest.raises(ValueError, match="has no mask branch"):
-        convert(path, "detectron2", tmp_path / "ours.safetensors")
     deep = "backbone.bottom_up.res4.{}.conv1.weight"
     more = {deep.format(block): np.zeros(1) for block in range(2, 36)}
     path = write_pickle(tmp_path / "model.pkl", published | more)

@@ -354,7 +354,7 @@ def test_inspect_prints_a_table(
 ) -> None:
     weights = {
         "backbone.body.conv1.weight": torch.ones(64, 3, 7, 7),
-        "roi_heads.keypoint_head.0.bias": torch.ones(512).half(),
+        "backbone.body.0.0.bias": torch.ones(512).half(),
     }
     torch.save({**weights, "epoch": 3}, tmp_path / "model.pth")
     assert main(["weights", "inspect", str(tmp_path / "model.pth")]) == 0
@@ -363,11 +363,11 @@ def test_inspect_prints_a_table(
     assert [
         *("backbone.body.conv1.weight", "[64,", "3,", "7,", "7]", "float32", "9,408")
     ] in rows
-    assert ["roi_heads.keypoint_head.0.bias", "[512]", "float16", "512"] in rows
+    assert ["backbone.body.0.0.bias", "[512]", "float16", "512"] in rows
     assert ["2", "tensors", "9,920"] in rows
     assert [line for line in lines if line[:3] in ("for", "sys", "can", "ent")] == [
         "format: torch zip",
         "system: torchvision",
-        "cannot be converted yet: it has a keypoint head",
+        "cannot be converted: it has a MobileNet backbone",
         "entries that are no tensors: epoch",
     ]

@@ -7,7 +7,6 @@ Faults tried, and the test that caught each:
 - kernels permuted to (out, in, w, h) -> test_a_convolution_of_keras
 - dense_over_map flattened (H, W, C) -> test_a_dense_layer_over_a_map
 - background_first rolled the other way -> test_the_background_comes_first
-- softmax_difference with its sign turned, halves for pairs -> test_one_logit_for_two
 - xy_order that swaps dy with dw -> test_deltas_in_xy_order
 - the norm's eps left out, mean + bias -> test_norms_behind_a_layer
 - scale not flipped with the channels -> test_the_first_convolution_reads_our_pixels
@@ -18,8 +17,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -122,19 +119,6 @@ def test_a_norm_without_statistics() -> None:
     variance = transforms.unit_variance(scale, 0.1)
     torch.testing.assert_close((variance + 0.1).rsqrt(), torch.ones(2))
     assert transforms.no_mean(scale).tolist() == [0, 0]
-
-
-pairs = st.tuples(*[st.integers(-80, 80).map(lambda n: n / 8)] * 2)
-
-
-@given(logits=st.lists(pairs, min_size=1, max_size=4))
-def test_one_logit_for_two(logits: list[tuple[float, float]]) -> None:
-    """Keras views channels as (anchor, 2) and takes softmax[..., 1]."""
-    channels = np.array(logits).reshape(-1)
-    two = np.exp(channels.reshape(-1, 2))
-    expected = two[:, 1] / two.sum(1)
-    ours = transforms.softmax_difference(tensor(channels)).sigmoid()
-    torch.testing.assert_close(ours, tensor(expected))
 
 
 def keras_apply_deltas(box: Array, deltas: Array) -> Array:

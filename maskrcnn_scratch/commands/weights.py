@@ -52,7 +52,7 @@ def inspect(file: File) -> None:
     print(f"format: {published.format}")
     print(f"system: {system or 'not known'}")
     if system is not None and (lacking := refusal(system, published.tensors)):
-        print(f"cannot be converted yet: it has {lacking}")
+        print(f"cannot be converted: it has {lacking}")
     if published.others:
         print(f"entries that are no tensors: {', '.join(published.others)}")
 

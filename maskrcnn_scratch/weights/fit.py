@@ -2,7 +2,7 @@
 
 What goes where is a table of rules. A rule says, for our tensors whose names match a
 pattern, what the published tensors are called that each is made from, and how it is
-made. Tables of the systems stand in ``torchvision_names`` and its neighbours.
+made. Tables of the systems stand in ``torchvision_names``, ``from_detectron2``, ...
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def fit(
     ignored: str,
     what: str,
 ) -> dict[str, Tensor]:
-    """Our tensors, one for each name in ``shapes``, float32.
+    """Our tensors, one for each name in ``shapes``, float32 or counts.
 
     Of several rules for one name the first counts whose tensors are all there, else the
     last. Names that match the pattern ``ignored`` may be left over. Raises Misfit,
@@ -124,11 +124,16 @@ def choose(
     return next(whole, fitting[-1])
 
 
+def as_float32(tensor: Tensor) -> Tensor:
+    """The same numbers; counts stay whole ones."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 def make(rule: Rule, sources: list[Tensor], shape: Shape) -> tuple[Tensor, str]:
     """The tensor, and what is wrong with its shape, if anything."""
     given = " + ".join(str(list(source.shape)) for source in sources)
     try:
-        tensor = rule.make(*(source.float() for source in sources))
+        tensor = rule.make(*(as_float32(source) for source in sources))
     except (RuntimeError, IndexError, TypeError):
         # Too few axes, sizes that do not go; TypeError where annotations are checked.
         return sources[0], f"{given}, from which {list(shape)} cannot be made"

@@ -1,79 +1,40 @@
-"""detectron2's Mask R-CNN with ResNet and FPN: names and conventions."""
+"""detectron2's R-CNNs with ResNet: FPN or C4, with masks or keypoints or neither."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
 from maskrcnn_scratch.models import ModelConfig
-from maskrcnn_scratch.weights.coco_classes import class_names
+from maskrcnn_scratch.models.presets import DETECTRON2, preset
+from maskrcnn_scratch.models.variations import rpn_alone, without_masks
+from maskrcnn_scratch.weights.detectron2_names import STEM, body, rules
 from maskrcnn_scratch.weights.fit import Rule, Tensors
-from maskrcnn_scratch.weights.plan import Plan, groups, resnet, resnet_name, sizes
-from maskrcnn_scratch.weights.transforms import background_first, first_convolution
+from maskrcnn_scratch.weights.plan import (
+    Plan,
+    Settings,
+    batch_norm,
+    counted,
+    groups,
+    model_name,
+    names_of,
+    resnet,
+    sizes,
+)
+from maskrcnn_scratch.weights.transforms import first_convolution
 
-STEM = "backbone.bottom_up.stem.conv1"
-
-RULES = [
-    Rule(r"backbone\.bn1\.(\w+)", (rf"{STEM}.norm.\1",)),
-    *(
-        Rule(
-            rf"backbone\.layer{stage - 1}\.(\d+)\.{ours}\.(\w+)",
-            (rf"backbone.bottom_up.res{stage}.\1.{theirs}.\2",),
-        )
-        for stage in (2, 3, 4, 5)
-        for ours, theirs in [
-            *((f"conv{n}", f"conv{n}") for n in (1, 2, 3)),
-            *((f"bn{n}", f"conv{n}.norm") for n in (1, 2, 3)),
-            (r"downsample\.0", "shortcut"),
-            (r"downsample\.1", "shortcut.norm"),
-        ]
-    ),
-    *(
-        Rule(rf"fpn\.{part}\.{level - 2}\.(\w+)", (rf"backbone.fpn_{part}{level}.\1",))
-        for part in ("lateral", "output")
-        for level in (2, 3, 4, 5)
-    ),
-    Rule(r"rpn\.convs\.0\.(\w+)", (r"proposal_generator.rpn_head.conv.\1",)),
-    Rule(
-        r"rpn\.objectness\.(\w+)",
-        (r"proposal_generator.rpn_head.objectness_logits.\1",),
-    ),
-    Rule(r"rpn\.deltas\.(\w+)", (r"proposal_generator.rpn_head.anchor_deltas.\1",)),
-    Rule(r"box_head\.body\.fcs\.0\.(\w+)", (r"roi_heads.box_head.fc1.\1",)),
-    Rule(r"box_head\.body\.fcs\.1\.(\w+)", (r"roi_heads.box_head.fc2.\1",)),
-    Rule(
-        r"box_head\.class_logits\.(\w+)",
-        (r"roi_heads.box_predictor.cls_score.\1",),
-        background_first,
-    ),
-    Rule(r"box_head\.deltas\.(\w+)", (r"roi_heads.box_predictor.bbox_pred.\1",)),
-    *(
-        Rule(
-            rf"mask_head\.net\.convs\.{n}\.(\w+)",
-            (rf"roi_heads.mask_head.mask_fcn{n + 1}.\1",),
-        )
-        for n in range(4)
-    ),
-    Rule(r"mask_head\.net\.deconv\.(\w+)", (r"roi_heads.mask_head.deconv.\1",)),
-    Rule(r"mask_head\.net\.mask_logits\.(\w+)", (r"roi_heads.mask_head.predictor.\1",)),
-]
-"""All but the first convolution."""
+RPN = "proposal_generator.rpn_head"
 
 SIZES = {
-    "stem_width": (f"{STEM}.weight", 0),
-    "fpn_channels": ("proposal_generator.rpn_head.objectness_logits.weight", 1),
-    "box_head_width": ("roi_heads.box_head.fc2.weight", 0),
+    "box_head_conv_width": ("roi_heads.box_head.conv1.weight", 0),
+    "box_head_width": ("roi_heads.box_head.fc1.weight", 0),
     "mask_head_width": ("roi_heads.mask_head.deconv.weight", 1),
+    "keypoint_head_width": ("roi_heads.keypoint_head.score_lowres.weight", 0),
+    "keypoints": ("roi_heads.keypoint_head.score_lowres.weight", 1),
 }
-
-CONVENTIONS = ModelConfig(
-    rpn_box_beta=0.0,
-    rpn_post_nms_train=1000,
-    roi_sampling_ratio=0,
-    box_beta=0.0,
-)
 
 IGNORED = r".*num_batches_tracked|pixel_(mean|std)|.*cell_anchors.*"
 
@@ -98,29 +59,89 @@ def plan(tensors: Tensors) -> Plan:
 
     Raises ValueError for a backbone that ours cannot be.
     """
-    classes = sizes(tensors, {"n": ("roi_heads.box_predictor.cls_score.bias", 0)})
-    settings = sizes(tensors, SIZES)
-    body = r"backbone\.bottom_up\.res(\d)\.(\d+)\."
-    settings |= resnet(tensors, body, body + r"conv3\.")
-    settings |= groups(tensors, "backbone.bottom_up.res2.0.conv2.weight", settings)
+    base = variant(tensors)
+    start = body(base)
+    settings = sizes(tensors, SIZES) | layers(tensors) | pyramid(tensors, base)
+    settings |= sizes(tensors, {"stem_width": (f"{start}{STEM}.weight", 0)})
+    stages = r"(?:backbone\.bottom_up|backbone|roi_heads)\.res(\d)\.(\d+)\."
+    settings |= resnet(tensors, stages, stages + r"conv3\.")
+    settings |= groups(tensors, f"{start}res2.0.conv2.weight", settings)
     resnext = settings.get("groups", 1) > 1
     mean = pixel(tensors, "pixel_mean", MEAN)
     std = pixel(tensors, "pixel_std", RESNEXT_STD if resnext else STD)
+    if "pixel_mean" in tensors:
+        settings["pixel_mean"] = tuple(value / 255 for value in mean)
+    trained = f"{start}{STEM}.norm.num_batches_tracked" in tensors
     settings |= {
-        "num_classes": classes.get("n", 81) - 1,
         "stride_in_1x1": not resnext,
-        "pixel_mean": tuple(value / 255 for value in mean),
+        "norm": "bn" if trained else "frozen_bn",
     }
-    config = ModelConfig(**{**vars(CONVENTIONS), **settings})
+    config = replace(base, **settings)
     stride = ("1x1", "ResNet") if config.stride_in_1x1 else ("3x3", "ResNeXt")
+    stem = Rule(r"backbone\.conv1\.weight", (f"{start}{STEM}.weight",), from_bgr(std))
     return Plan(
-        f"detectron2's Mask R-CNN, {resnet_name(config)} FPN",
+        f"detectron2's {model_name(config)}",
         config,
-        [Rule(r"backbone\.conv1\.weight", (f"{STEM}.weight",), from_bgr(std)), *RULES],
-        class_names(config.num_classes),
+        [stem, *rules(config)],
+        names_of(config),
         IGNORED,
         tuple(note.format(size=stride[0], kind=stride[1]) for note in NOTES),
     )
+
+
+def variant(tensors: Tensors) -> ModelConfig:
+    """Which of its models it is, by the parts that the file has."""
+
+    def has(start: str) -> bool:
+        return any(name.startswith(start) for name in tensors)
+
+    config = DETECTRON2 if has("backbone.bottom_up.") else preset("detectron2-c4")
+    if not has("roi_heads."):
+        # Its RPN models are tested with more proposals than those of its detectors.
+        before = 1000 if config.features == "fpn" else 12000
+        return replace(
+            rpn_alone(config), rpn_pre_nms_test=before, rpn_post_nms_test=2000
+        )
+    if has("roi_heads.keypoint_head."):
+        config = preset("detectron2-keypoints")
+    if not has("roi_heads.mask_head."):
+        config = without_masks(config)
+    elif config.mask_head == "none":
+        config = replace(config, mask_head="fcn")
+    return replace(config, rpn=has("proposal_generator."))
+
+
+def layers(tensors: Tensors) -> Settings:
+    """How many classes there are, and how many layers the heads have."""
+    classes = sizes(tensors, {"n": ("roi_heads.box_predictor.cls_score.bias", 0)})
+    head = r"roi_heads\."
+    found = {"rpn_convs": counted(tensors, rf"{RPN}\.conv\.conv(\d)\.weight", 1)}
+    if classes:
+        found["num_classes"] = classes["n"] - 1
+    if any(name.startswith("roi_heads.box_head.") for name in tensors):
+        found |= {
+            "box_head_convs": counted(tensors, rf"{head}box_head\.conv(\d)\.weight", 0),
+            "box_head_fcs": counted(tensors, rf"{head}box_head\.fc(\d)\.weight", 2),
+            "mask_head_convs": counted(
+                tensors, rf"{head}mask_head\.mask_fcn(\d)\.weight", 4
+            ),
+            "keypoint_head_convs": counted(
+                tensors, rf"{head}keypoint_head\.conv_fcn(\d)\.weight", 8
+            ),
+        }
+    return found
+
+
+def pyramid(tensors: Tensors, base: ModelConfig) -> Settings:
+    """Width and norms of the FPN, and norms of the heads."""
+    if base.features != "fpn":
+        return {}
+    heads = ("roi_heads.box_head.conv1.norm", "roi_heads.mask_head.mask_fcn1.norm")
+    return {
+        **sizes(tensors, {"fpn_channels": ("backbone.fpn_output2.weight", 0)}),
+        "fpn_norm": batch_norm(tensors, "backbone.fpn_lateral2.norm"),
+        "head_norm": batch_norm(tensors, *heads),
+    }
 
 
 def pixel(tensors: Tensors, name: str, published: Pixel) -> Pixel:
@@ -139,6 +160,6 @@ def from_bgr(std: Pixel) -> Callable[[Tensor], Tensor]:
     """
     scale = [
         255 * ours / theirs
-        for ours, theirs in zip(CONVENTIONS.pixel_std, std, strict=True)
+        for ours, theirs in zip(DETECTRON2.pixel_std, std, strict=True)
     ]
     return partial(first_convolution, scale=scale, bgr=True)

@@ -1,4 +1,4 @@
-"""ResNets that classify ImageNet, as backbones: torchvision's, and the MSRA's.
+"""Networks that classify ImageNet, as backbones: torchvision's, and the MSRA's ResNets.
 
 The latter are the ones that detectron2 starts from, Caffe's weights in a pickle with
 names such as ``res2_0_branch2a_bn_s``.
@@ -6,11 +6,16 @@ names such as ``res2_0_branch2a_bn_s``.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.models.variations import with_vgg
+from maskrcnn_scratch.models.vgg import VGG
 from maskrcnn_scratch.weights.fit import Rule, Tensors
 from maskrcnn_scratch.weights.from_detectron2 import RESNEXT_STD, STD, from_bgr
 from maskrcnn_scratch.weights.plan import Plan, groups, resnet, resnet_name, sizes
@@ -79,10 +84,12 @@ NOTES = {
 def plan(tensors: Tensors) -> Plan:
     """How the file's backbone is converted; its classifier is left out.
 
-    Raises ValueError for a ResNet that ours cannot be.
+    Raises ValueError for a network that ours cannot be.
     """
     if "layer1.0.conv1.weight" in tensors:
         return torchvision_plan(tensors)
+    if "features.0.weight" in tensors:
+        return vgg_plan(tensors)
     return msra_plan(tensors)
 
 
@@ -100,6 +107,36 @@ def torchvision_plan(tensors: Tensors) -> Plan:
         r".*num_batches_tracked|fc\.(weight|bias)",
         (NOTES["torchvision"],),
     )
+
+
+def vgg_plan(tensors: Tensors) -> Plan:
+    """Of torchvision's vgg16, without batch norm."""
+    weights = (re.fullmatch(r"features\.(\d+)\.weight", name) for name in tensors)
+    found = sorted(int(match[1]) for match in weights if match)
+    expected = [
+        number
+        for number, layer in enumerate(vgg_layers())
+        if isinstance(layer, nn.Conv2d)
+    ]
+    if found != expected:
+        raise ValueError(
+            f"the file holds a VGG network with weights in layers {found}; ours is"
+            f" VGG-16, with {expected}"
+        )
+    settings = sizes(tensors, {"stem_width": ("features.0.weight", 0)})
+    return Plan(
+        "torchvision's VGG-16 for ImageNet",
+        replace(with_vgg(ModelConfig()), **settings),
+        TORCHVISION_RULES,
+        [],
+        r"classifier\..+",
+    )
+
+
+def vgg_layers() -> nn.Sequential:
+    """Those of our VGG-16, without numbers."""
+    with torch.device("meta"):
+        return VGG(with_vgg(ModelConfig())).features
 
 
 def msra_plan(tensors: Tensors) -> Plan:

@@ -8,15 +8,15 @@ goes into the convolution.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
 
-from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.models.presets import MATTERPORT
 from maskrcnn_scratch.models.resnet import BLOCKS
-from maskrcnn_scratch.weights.coco_classes import class_names
 from maskrcnn_scratch.weights.fit import Rule, Tensors, same
-from maskrcnn_scratch.weights.plan import Plan, resnet, resnet_name, sizes
+from maskrcnn_scratch.weights.plan import Plan, model_name, names_of, resnet, sizes
 from maskrcnn_scratch.weights.transforms import (
     bias_with_norm,
     dense_over_map,
@@ -24,7 +24,6 @@ from maskrcnn_scratch.weights.transforms import (
     first_convolution,
     kernel,
     mean_less_bias,
-    softmax_difference,
     transposed,
     weight_with_norm,
     xy_order,
@@ -32,34 +31,13 @@ from maskrcnn_scratch.weights.transforms import (
 
 Transform = Callable[[Tensor], Tensor]
 
-EPS = 1e-3
+EPS = MATTERPORT.norm_eps
 """What Keras's batch norm adds to the variance."""
-
-CONVENTIONS = ModelConfig(
-    image_long=1024,
-    image_square=True,
-    resize_filter="bilinear",
-    pixel_mean=(123.7 / 255, 116.8 / 255, 103.9 / 255),
-    size_divisor=64,
-    norm_eps=EPS,
-    anchor_ratios=(2.0, 1.0, 0.5),  # height over width; there width over height
-    rpn_box_weights=(10.0, 10.0, 5.0, 5.0),
-    rpn_box_beta=1.0,
-    rpn_pre_nms_train=6000,
-    rpn_pre_nms_test=6000,
-    level_rounding="round",
-    roi_aligned=False,
-    roi_sampling_ratio=1,
-    roi_samples=200,
-    roi_positive_fraction=0.33,
-    score_threshold=0.7,
-    nms_iou=0.3,
-)
 
 
 def first_kernel(weight: Tensor) -> Tensor:
     """Of the first convolution, for pixels in 0..1 over our std; theirs are RGB too."""
-    scale = [255 * std for std in CONVENTIONS.pixel_std]
+    scale = [255 * std for std in MATTERPORT.pixel_std]
     return first_convolution(kernel(weight), scale, bgr=False)
 
 
@@ -151,7 +129,7 @@ HEAD_RULES = [
         for rule in layer(rf"fpn\.{ours}\.{n - 2}", theirs, kernel)
     ),
     *layer(r"rpn\.convs\.0", "rpn_conv_shared", kernel),
-    *layer(r"rpn\.objectness", "rpn_class_raw", kernel, softmax_difference),
+    *layer(r"rpn\.objectness", "rpn_class_raw", kernel),
     *layer(r"rpn\.deltas", "rpn_bbox_pred", kernel, xy_order),
     *layer_with_norm(
         r"box_head\.body\.fcs\.0",
@@ -200,12 +178,10 @@ SIZES = {
 }
 
 NOTES = (
-    "Keras pools the stem's output over rows 2i to 2i + 2, ours over 2i - 1 to 2i + 1:"
-    " its features lie 2 pixels further to the lower right",
-    "its RoI layer reads one point a bin, on a grid from the box's first to its last"
-    " corner; ours, at roi_sampling_ratio 1, one at each bin's centre",
-    "it pads the image to a square before it subtracts the mean, ours after",
-    "it takes the best 6000 anchors of all levels together, ours of each level",
+    "it puts the image into the middle of its square, ours into the upper left corner:"
+    " cells and anchors lie elsewhere on the objects",
+    "it scales the 8-bit image and drops fractions; ours scales without rounding",
+    "it resizes masks to their boxes in whole pixels, ours by torchvision's rule",
     "so its detections and ours are alike, and not equal",
 )
 
@@ -219,11 +195,11 @@ def plan(tensors: Tensors) -> Plan:
     settings = sizes(tensors, SIZES)
     settings |= resnet(tensors, r"res(\d)([a-z])_branch", r"res\d[a-z]_branch2c/")
     settings["num_classes"] = classes.get("n", 81) - 1
-    config = ModelConfig(**{**vars(CONVENTIONS), **settings})
+    config = replace(MATTERPORT, **settings)
     return Plan(
-        f"matterport's Mask R-CNN, {resnet_name(config)} FPN",
+        f"matterport's {model_name(config)}",
         config,
         [*backbone_rules(config.depth), *HEAD_RULES],
-        class_names(config.num_classes),
+        names_of(config),
         notes=NOTES,
     )

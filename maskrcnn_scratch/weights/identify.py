@@ -7,41 +7,30 @@ from collections.abc import Iterable
 
 SYSTEMS = {
     "torchvision": r"backbone\.(body|fpn)\.",
-    "detectron2": r"proposal_generator\.|backbone\.bottom_up\.",
+    "detectron2": r"proposal_generator\.|backbone\.bottom_up\.|roi_heads\.res5\.",
     "matterport": r"(bn2a_branch2a|rpn_class_raw|mrcnn_\w+)/",
-    "maskrcnn_scratch": r"backbone\.layer1\.0\.",
+    "maskrcnn_scratch": r"backbone\.(layer1\.0|features\.0)\.",
     "imagenet": r"layer1\.0\.conv1\.weight|res2_0_branch2a_w|features\.0\.",
 }
 """A name that each system has and those after it have not."""
 
-NOT_YET = {
+LACKING = {
     "torchvision": {
-        r".*keypoint_head.*": "a keypoint head",
-        r"roi_heads\.box_head\.\d.*": "a box head of convolutions (v2)",
         r"backbone\.body\.\d.*": "a MobileNet backbone",
-        r"head\.(classification|regression)_head.*": "RetinaNet's heads",
+        r"head\.(classification|regression)_head.*": "the heads of a single stage",
     },
     "detectron2": {
-        r"backbone\.res2.*|roi_heads\.res5.*": "a C4 backbone",
-        r".*keypoint_head.*": "a keypoint head",
+        r"backbone\.res5.*": "a dilated res5 as its backbone (DC5)",
         r"roi_heads\.(box_head|box_predictor)\.\d.*": "a cascade of box heads",
-        r"roi_heads\.box_head\.conv\d.*": "a box head of convolutions",
+        r"head\.(cls|bbox)_subnet.*": "the heads of a single stage",
         r"sem_seg_head.*": "a head for semantic segmentation",
         r".*conv2_offset.*": "deformable convolutions",
-        r"backbone\.fpn_\w+\.norm\..*": "norms in its FPN",
     },
     "matterport": {},
     "maskrcnn_scratch": {},
-    "imagenet": {r"features\..*": "a VGG network"},
+    "imagenet": {r"features\.\d+\.running_mean": "batch norms in a VGG network"},
 }
-"""What our model cannot hold yet, by names that give it away."""
-
-MASK_HEAD = {
-    "torchvision": "roi_heads.mask_",
-    "detectron2": "roi_heads.mask_",
-    "matterport": "mrcnn_mask",
-}
-"""How the mask head's names begin."""
+"""What our model cannot hold, by names that give it away."""
 
 
 def system_of(names: Iterable[str]) -> str | None:
@@ -55,12 +44,13 @@ def system_of(names: Iterable[str]) -> str | None:
 
 def refusal(system: str, names: Iterable[str]) -> str | None:
     """What in the file our model cannot hold; None where it can hold all."""
-    names = list(names)
-    for pattern, what in NOT_YET[system].items():
+    names = set(names)
+    for pattern, what in LACKING[system].items():
         if any(re.fullmatch(pattern, name) for name in names):
             return what
-    if system in MASK_HEAD and not any(n.startswith(MASK_HEAD[system]) for n in names):
-        return "no mask branch"
+    norms = {name[: -len("weight")] for name in names if name.endswith("norm.weight")}
+    if system == "detectron2" and any(f"{n}running_mean" not in names for n in norms):
+        return "group norms, of 32 groups whatever the width"
     return None
 
 
@@ -78,7 +68,4 @@ def require_system(system: str, names: Iterable[str]) -> None:
         )
     missing = refusal(system, names)
     if missing:
-        raise ValueError(
-            f"this {system} model has {missing}; ours is a ResNet or ResNeXt with FPN,"
-            " box and mask head, and cannot hold that yet"
-        )
+        raise ValueError(f"this {system} model has {missing}, which ours cannot hold")

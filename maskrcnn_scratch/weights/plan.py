@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.models.config import HeadNorm
 from maskrcnn_scratch.models.resnet import BLOCKS
+from maskrcnn_scratch.weights.coco_classes import class_names
 from maskrcnn_scratch.weights.fit import Rule, Tensors
 
 Settings = dict[str, Any]
@@ -50,7 +52,8 @@ def resnet(tensors: Tensors, blocks: str, third: str) -> Settings:
     """The depth, read off the names of the blocks.
 
     ``blocks`` is a pattern with the stage and the block as groups, ``third`` one for a
-    bottleneck's third convolution. Raises ValueError for a ResNet that ours cannot be.
+    bottleneck's third convolution; res5 may be missing, as in an RPN on C4. Raises
+    ValueError for a ResNet that ours cannot be.
     """
     found: dict[str, set[str]] = {}
     for name in tensors:
@@ -59,7 +62,8 @@ def resnet(tensors: Tensors, blocks: str, third: str) -> Settings:
     counts = tuple(len(found[stage]) for stage in sorted(found))
     bottleneck = any(re.match(third, name) for name in tensors)
     for depth, known in BLOCKS.items():
-        if known == counts and bottleneck == (depth >= 50):
+        shown = known[: max(3, len(counts))]
+        if shown == counts and bottleneck == (depth >= 50):
             return {"depth": depth}
     kind = "bottlenecks" if bottleneck else "blocks of two convolutions"
     raise ValueError(
@@ -83,8 +87,49 @@ def groups(tensors: Tensors, second: str, settings: Settings) -> Settings:
     }
 
 
+def counted(tensors: Tensors, pattern: str, default: int) -> int:
+    """How many different first groups the names that match have; if none, ``default``.
+
+    With a number that is published, what is missing can be named.
+    """
+    matches = (re.fullmatch(pattern, name) for name in tensors)
+    return len({match[1] for match in matches if match}) or default
+
+
+def batch_norm(tensors: Tensors, *places: str) -> HeadNorm:
+    """Whether there is a batch norm at any of these places."""
+    there = any(f"{place}.running_mean" in tensors for place in places)
+    return "bn" if there else "none"
+
+
+def model_name(config: ModelConfig) -> str:
+    """Such as ``Mask R-CNN, ResNet-50 FPN``."""
+    kind = "Mask R-CNN" if config.mask_head != "none" else "Faster R-CNN"
+    if config.keypoints:
+        kind = (
+            "Keypoint R-CNN" if config.mask_head == "none" else f"{kind} with keypoints"
+        )
+    if config.box_head == "none":
+        kind = "RPN"
+    if not config.rpn:
+        kind = kind.replace("Faster", "Fast") + " without RPN"
+    return f"{kind}, {resnet_name(config)} {config.features.upper()}"
+
+
 def resnet_name(config: ModelConfig) -> str:
     """``ResNet-50``, or ``ResNeXt-101 32x8d``."""
     if config.groups == 1:
         return f"ResNet-{config.depth}"
     return f"ResNeXt-{config.depth} {config.groups}x{config.width_per_group}d"
+
+
+def names_of(config: ModelConfig) -> list[str]:
+    """COCO's names of the classes where they can be meant, or else numbers.
+
+    Keypoints are of people; all that RPN alone finds is an object.
+    """
+    if config.box_head == "none":
+        return ["object"]
+    if config.keypoints and config.num_classes == 1:
+        return ["person"]
+    return class_names(config.num_classes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
@@ -89,16 +89,6 @@ def mean_less_bias(mean: Tensor, bias: Tensor) -> Float[Tensor, " c"]:
     return mean - bias
 
 
-def softmax_difference(
-    tensor: Float[Tensor, " two_anchors *rest"],
-) -> Float[Tensor, " anchors *rest"]:
-    """One logit from the pair (background, object) of each anchor.
-
-    softmax(b, o)[1] = 1 / (1 + exp(b - o)) = sigmoid(o - b).
-    """
-    return tensor[1::2] - tensor[0::2]
-
-
 def xy_order(tensor: Float[Tensor, " deltas *rest"]) -> Float[Tensor, " deltas *rest"]:
     """Outputs in groups (dy, dx, dh, dw) as groups (dx, dy, dw, dh)."""
     groups = tensor.view(-1, 4, *tensor.shape[1:])
@@ -116,3 +106,8 @@ def no_mean(scale: Tensor) -> Float[Tensor, " c"]:
 def unit_variance(scale: Tensor, eps: float) -> Float[Tensor, " c"]:
     """The variance that, with eps added, scales by nothing."""
     return torch.full_like(scale, 1 - eps)
+
+
+def no_count(mean: Tensor) -> Int64[Tensor, ""]:
+    """The number of batches that a norm with this mean has counted, if it has not."""
+    return torch.zeros((), dtype=torch.int64, device=mean.device)
