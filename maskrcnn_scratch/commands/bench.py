@@ -14,6 +14,7 @@ class Suite(StrEnum):
 
     ops = "ops"
     model = "model"
+    data = "data"
 
 
 class Device(StrEnum):
@@ -30,7 +31,9 @@ class Peer(StrEnum):
 
 
 def bench(
-    suite: Annotated[Suite, typer.Argument(help="Single operators, or the model.")],
+    suite: Annotated[
+        Suite, typer.Argument(help="Single operators, the model, or reading.")
+    ],
     device: Annotated[Device, typer.Option(help="Where to run.")] = Device.cpu,
     against: Annotated[
         Peer | None, typer.Option(help="Another library, which must be installed.")
@@ -47,16 +50,24 @@ def bench(
     \b
     Both libraries take turns in one process, warm; times are medians, ratios are
     of neighbouring turns and stand with their quartiles. Memory is the most that
-    one call holds beyond its inputs.
+    one call holds beyond its inputs. The suite data, which has no rival, opens an
+    annotation file of COCO's size and reads images in workers.
 
     \b
     maskrcnn-scratch bench ops
     maskrcnn-scratch bench model --against torchvision --json model.json
     """
+    if suite is Suite.data:
+        from maskrcnn_scratch.benchmarks.reading import run_data_bench
+
+        if against or only or device is not Device.cpu:
+            raise ValueError("bench data has no --against, --only or --device")
+        run_data_bench(json)
+        return
     from maskrcnn_scratch.benchmarks.command import run_bench
 
     run_bench(
-        suite.value,
+        "ops" if suite is Suite.ops else "model",
         device.value,
         against is not None,
         only,
