@@ -34,7 +34,7 @@ from maskrcnn_scratch.training.config import (
 )
 from maskrcnn_scratch.training.toml import nearest, override, to_toml
 
-PRESETS = ["balloon", "coco-r50-fpn", "nuclei", "shapes", "shapes-tiny"]
+PRESETS = ["balloon", "coco-r50-fpn", "nuclei", "people", "shapes", "shapes-tiny"]
 
 
 @pytest.fixture
@@ -129,7 +129,10 @@ def test_a_setting_without_its_section_is_found() -> None:
         ("train.learning_rate=inf", "train.learning_rate .*finite number"),
         ("train.schedule=linear", "train.schedule should be 'steps' or 'cosine'"),
         ("train.steps=[0]", "train.steps .*equal to 1, not 0"),
-        ("train.precision=2020-01-01", "train.precision should be 'float32' or 'bf16'"),
+        (
+            "train.precision=2020-01-01",
+            "train.precision should be 'float32', 'bf16' or 'fp16'",
+        ),
         ("data.cache=1", "data.cache .*boolean, not 1"),
         ("data.transform.crop=large", 'crop .*integer, not "large"'),
         ("model.depth=20", "model.depth should be 18, 34, 50 or 101, not 20"),

@@ -50,7 +50,7 @@ from rich.console import Console
 from tiny_training import StandIn, tiny_config
 from torch import Tensor, nn
 
-from maskrcnn_scratch.data import CocoDataset, write_shapes
+from maskrcnn_scratch.data import CocoDataset, make_loader, write_shapes
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.structures import Target
 from maskrcnn_scratch.training import (
@@ -63,7 +63,13 @@ from maskrcnn_scratch.training import (
     run,
     train,
 )
-from maskrcnn_scratch.training.loop import fit, make_optimizer, seed_all
+from maskrcnn_scratch.training.loop import (
+    add_gradients,
+    fit,
+    make_optimizer,
+    make_scaler,
+    seed_all,
+)
 from maskrcnn_scratch.training.metrics import MetricsLog, read_metrics
 from maskrcnn_scratch.training.progress import TrainingProgress
 from maskrcnn_scratch.training.schedule import learning_rate
@@ -286,6 +292,30 @@ def test_the_loop_seeds_each_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "seed_all", lambda *numbers: asked.append(numbers))
     fit_quadratic(Quadratic(), iterations=3, seed=8)
     assert asked == [(8, 1), (8, 2), (8, 3)]
+
+
+def test_micro_batches_add_up_to_the_batch(shapes: Path) -> None:
+    """Of Mask R-CNN, where each image has as many anchors and RoIs to learn from."""
+    config = tiny_config(batch_size=4)
+    few = {"rpn_samples": 8, "roi_samples": 8, "roi_positive_fraction": 1 / 8}
+    torch.manual_seed(0)
+    model = MaskRCNN(replace(config.model, num_classes=4, **few)).train()
+    dataset = CocoDataset(shapes, "train")
+    batch = next(iter(make_loader(dataset, batch_size=4)))
+    found = []
+    for parts in (1, 2, 4):
+        config = tiny_config(batch_size=4, accumulate=parts)
+        model.zero_grad()
+        scaler = make_scaler(config.train, torch.device("cpu"))
+        losses = add_gradients(config.train, model, scaler, batch, 1)
+        slopes = {name: p.grad for name, p in model.named_parameters()}
+        found.append({**losses, **slopes})
+    for one in found[1:]:
+        for name, value in one.items():
+            scale = float(found[0][name].abs().max())
+            torch.testing.assert_close(
+                value, found[0][name], rtol=0, atol=1e-4 * scale, msg=name
+            )
 
 
 def test_adamw_is_torchs() -> None:

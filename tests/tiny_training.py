@@ -38,6 +38,7 @@ def tiny_config(**train: object) -> RunConfig:
         "train": {
             "iterations": 6,
             "batch_size": 2,
+            "reference_batch": 2,
             "warmup_iterations": 2,
             "checkpoint_every": 2,
             "print_every": 1,

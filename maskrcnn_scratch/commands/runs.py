@@ -33,35 +33,43 @@ def train(
     """Train a model.
 
     \b
-    Presets: balloon, coco-r50-fpn, nuclei, shapes, shapes-tiny.
+    Presets: balloon, coco-r50-fpn, nuclei, people, shapes, shapes-tiny.
     Ctrl-C saves a checkpoint and stops; --resume goes on from there.
 
     \b
     maskrcnn-scratch train shapes-tiny
     maskrcnn-scratch train nuclei --data nuclei --set train.iterations=500
     maskrcnn-scratch train nuclei --data nuclei --resume
+    torchrun --nproc-per-node 8 -m maskrcnn_scratch train coco-r50-fpn --data coco
     """
+    from maskrcnn_scratch.processes import anyone, process_group, rank
     from maskrcnn_scratch.training import TrainingDiverged, load_config
     from maskrcnn_scratch.training import train as train_run
 
     checked = load_config(config, settings or [])
     run = out or Path("runs") / Path(config).stem
-    if data is None:
-        data = generated_data(config, run.parent / "shapes-data")
-    try:
-        train_run(checked, data, run, resume)
-    except TrainingDiverged as error:
-        raise ValueError(str(error)) from error
-    except KeyboardInterrupt as stop:
-        print(stop, file=sys.stderr)
-        raise typer.Exit(130) from None
-    print(f"the run is in {run}")
+    with process_group():
+        if data is None:
+            data = generated_data(config, run.parent / "shapes-data", rank() == 0)
+            anyone(False)  # written before the others read
+        try:
+            train_run(checked, data, run, resume)
+        except TrainingDiverged as error:
+            raise ValueError(str(error)) from error
+        except KeyboardInterrupt as stop:
+            if rank() == 0:
+                print(stop, file=sys.stderr)
+            raise typer.Exit(130) from None
+        if rank() == 0:
+            print(f"the run is in {run}")
 
 
-def generated_data(config: str, folder: Path) -> Path:
+def generated_data(config: str, folder: Path, write: bool) -> Path:
     """The images of a shapes preset; any other config needs images of its own."""
     if config not in GENERATED:
         raise ValueError(f"{config} needs --data DIR, a COCO-format folder")
+    if not write:
+        return folder
     from maskrcnn_scratch.data import write_shapes
 
     print(f"no --data: writing generated shapes to {folder}")
@@ -76,17 +84,25 @@ def evaluate(
         Path | None,
         typer.Option(help="Where to write; RUN/evaluation if not given."),
     ] = None,
+    proposals: Annotated[
+        Path | None,
+        typer.Option(help="For a model without RPN: what `data propose` wrote."),
+    ] = None,
 ) -> None:
-    """Measure box and mask AP as COCO does, and draw what was found.
+    """Measure AP as COCO does: boxes, masks, keypoints; and draw what was found.
 
     \b
     maskrcnn-scratch evaluate runs/nuclei --data nuclei
+    torchrun --nproc-per-node 8 -m maskrcnn_scratch evaluate runs/coco --data coco
     """
     from maskrcnn_scratch.inference import evaluate_run
+    from maskrcnn_scratch.processes import process_group, rank
 
     target = out or (run if run.is_dir() else run.parent) / "evaluation"
-    evaluate_run(run, data, target, split)
-    print(f"results, figures, curves and pictures are in {target}")
+    with process_group():
+        evaluate_run(run, data, target, split, proposals=proposals)
+        if rank() == 0:
+            print(f"results, figures, curves and pictures are in {target}")
 
 
 def predict(

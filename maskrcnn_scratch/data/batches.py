@@ -77,6 +77,18 @@ class AspectRatioBatchSampler(Sampler[list[Key]]):
         return [rows[i].tolist() for i in shuffle.tolist()]
 
 
+class ShareSampler(Sampler[list[Key]]):
+    """The images of each batch that one of several processes takes."""
+
+    def __init__(self, batches: AspectRatioBatchSampler, share: slice) -> None:
+        self.batches = batches
+        self.share = share
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for batch in self.batches:
+            yield batch[self.share]
+
+
 def collate(samples: list[Sample]) -> Batch:
     """Images and targets as two lists: images of a batch may differ in size."""
     return [image for image, _ in samples], [target for _, target in samples]
@@ -89,17 +101,17 @@ def make_loader(
     seed: int = 0,
     start: int = 0,
     workers: int = 0,
+    share: slice = slice(None),
 ) -> DataLoader[Sample]:
-    """Endless training batches, from batch number ``start`` on.
+    """Endless training batches, from batch number ``start`` on; ``share`` of each.
 
     The batches are the same for any number of workers.
     """
     sizes = [dataset.size(index) for index in range(len(dataset))]
+    batches = AspectRatioBatchSampler(sizes, batch_size, seed=seed, start=start)
     return DataLoader(
         dataset,
-        batch_sampler=AspectRatioBatchSampler(
-            sizes, batch_size, seed=seed, start=start
-        ),
+        batch_sampler=ShareSampler(batches, share),
         collate_fn=collate,
         num_workers=workers,
         # Its own, or it would draw from the global one whenever it starts, and a

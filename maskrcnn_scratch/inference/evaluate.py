@@ -6,17 +6,13 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from jaxtyping import Int64
 from rich.console import Console
-from rich.progress import track
-from torch import Tensor
+from rich.table import Table
 
 from maskrcnn_scratch.data import CocoDataset
 from maskrcnn_scratch.evaluation import (
-    MeanIoU,
     Scores,
-    detections_to_coco,
+    average_recall,
     evaluate_coco,
     figures_table,
     mean_iou,
@@ -25,12 +21,15 @@ from maskrcnn_scratch.evaluation import (
 )
 from maskrcnn_scratch.files import filling_folder
 from maskrcnn_scratch.inference.files import Json, write_json
-from maskrcnn_scratch.inference.overlay import draw_comparison
+from maskrcnn_scratch.inference.found import (
+    SHOWN_SCORE,
+    Found,
+    dataset_labels,
+    detect_all,
+)
 from maskrcnn_scratch.inference.predict import Predictor
-from maskrcnn_scratch.structures import Detections
-from maskrcnn_scratch.weights.coco_classes import NO_CLASS
-
-SHOWN_SCORE = 0.5  # pictures and mean IoU are of detections with this score or more
+from maskrcnn_scratch.models import ModelConfig
+from maskrcnn_scratch.processes import rank
 
 
 def evaluate_run(
@@ -40,102 +39,97 @@ def evaluate_run(
     split: str = "val",
     pictures: int = 8,
     console: Console | None = None,
+    proposals: str | Path | None = None,
 ) -> dict[str, Scores]:
-    """Box and mask AP of a run, or a model.safetensors, on a split; prints tables.
+    """AP of a run, or a model.safetensors, on a split, by kind; prints tables.
+
+    There are boxes, and masks and keypoints where the model has them; of an RPN alone
+    there is the average recall of its proposals, printed and written, and no AP. A
+    model without RPN needs a file of ``proposals``.
 
     Writes to ``out_dir`` (by default the run's folder, ``evaluation``):
     ``results.json`` (COCO's results list), ``metrics.json`` (all figures),
     ``pr_curves.png``, and ground truth beside detections for the first ``pictures``
-    images; all of them or, where something fails, none.
+    images; all of them or, where something fails, none. Under torchrun every process
+    takes a part of the images, and process 0 writes and returns; the others return
+    nothing.
 
     Raises FileNotFoundError, or ValueError where model and data do not belong together.
     """
     predictor = Predictor.load(run)
-    dataset = CocoDataset(data_dir, split)
+    config = predictor.model.config
+    kinds = kinds_of(config)
+    dataset = CocoDataset(data_dir, split, masks="segm" in kinds, proposals=proposals)
     labels = dataset_labels(predictor.class_names, dataset.class_names)
-    console = console or Console()
+    console = console or Console(quiet=rank() > 0)
+    began = time.perf_counter()
+    found = detect_all(predictor, labels, dataset, console, pictures)
+    seconds = (time.perf_counter() - began) / len(dataset)
+    if rank() > 0:
+        return {}
+    scores = scores_of(config, dataset, found)
+    recall = {} if scores else recall_of(dataset, found)
+    metrics = summary(scores) | {
+        "split": split,
+        "images": len(dataset),
+        "seconds_per_image": seconds,
+    }
+    if recall:
+        metrics["proposals"] = recall
     home = Path(run) if Path(run).is_dir() else Path(run).parent
     with filling_folder(out_dir or home / "evaluation") as folder:
-        began = time.perf_counter()
-        results = detect_all(predictor, labels, dataset, folder, pictures, console)
-        seconds = (time.perf_counter() - began) / len(dataset)
-        most = predictor.model.config.max_detections
-        scores = evaluate_coco(dataset.annotation_file, results, max_detections=most)
-        overlap = mean_iou(dataset.annotation_file, results, SHOWN_SCORE)
+        results = [result for one in found for result in one.results]
+        if "segm" in kinds:
+            overlap = mean_iou(dataset.annotation_file, results, SHOWN_SCORE)
+            metrics["mean_iou"] = asdict(overlap)
         write_json(folder / "results.json", results)
-        metrics = summary(scores, overlap) | {
-            "split": split,
-            "images": len(dataset),
-            "seconds_per_image": seconds,
-        }
         write_json(folder / "metrics.json", metrics)
-        pr_curves_figure(scores, folder / "pr_curves.png")
-    console.print(figures_table(scores))
-    console.print(per_class_table(scores))
+        for one in found[:pictures]:
+            if one.picture is not None:
+                one.picture.save(folder / f"{image_name(dataset, one.index)}.png")
+        if scores:
+            pr_curves_figure(scores, folder / "pr_curves.png")
+    print_tables(console, scores, recall)
     return scores
 
 
-def dataset_labels(known: list[str], given: list[str]) -> Int64[Tensor, " labels"]:
-    """The data set's label for each of the model's, 0 where it has none.
-
-    Labels that no class has (of weights that number COCO's classes with holes) are left
-    out. Raises ValueError unless the classes are the same, in the same order.
-    """
-    is_class = [not name.startswith(NO_CLASS) for name in known]
-    classes = [name for name, real in zip(known, is_class, strict=True) if real]
-    if classes != given:
-        raise ValueError(
-            f"the model knows the classes {', '.join(classes)}; the data set has"
-            f" {', '.join(given)}: they must be the same, in the same order"
-        )
-    real = torch.tensor([False, *is_class])
-    return real.cumsum(0) * real
+def print_tables(
+    console: Console, scores: dict[str, Scores], recall: dict[str, float]
+) -> None:
+    """AP where there is any, else average recall."""
+    if scores:
+        console.print(figures_table(scores))
+        console.print(per_class_table(scores))
+        return
+    table = Table("figure", "proposals")
+    for name, value in recall.items():
+        table.add_row(name, f"{value:.3f}")
+    console.print(table)
 
 
-def relabelled(found: Detections, labels: Int64[Tensor, " labels"]) -> Detections:
-    """In the data set's labels, without those that it has not."""
-    kept = labels[found.labels] > 0
-    fields = {
-        name: value[kept] for name, value in vars(found).items() if value is not None
+def kinds_of(config: ModelConfig) -> list[str]:
+    """What there is to score; nothing of an RPN alone."""
+    kinds = {
+        "bbox": config.box_head != "none",
+        "segm": config.mask_head != "none",
+        "keypoints": config.keypoints > 0,
     }
-    return Detections(**fields | {"labels": labels[found.labels[kept]]})
+    return [kind for kind, there in kinds.items() if there]
 
 
-def detect_all(
-    predictor: Predictor,
-    labels: Int64[Tensor, " labels"],
-    dataset: CocoDataset,
-    folder: Path,
-    pictures: int,
-    console: Console,
-) -> list[Json]:
-    """COCO results of every image; the first ``pictures`` are drawn into ``folder``."""
-    categories = dict(enumerate(dataset.category_ids, start=1))
-    results: list[Json] = []
-    for index in track(
-        range(len(dataset)),
-        "evaluating",
-        console=console,
-        disable=not console.is_terminal,
-    ):
-        image, target = dataset[index]
-        found = relabelled(predictor(image), labels)
-        results += detections_to_coco(found, target.image_id, categories)
-        if index < pictures:
-            picture = draw_comparison(image, target, shown(found), dataset.class_names)
-            picture.save(folder / f"{image_name(dataset, index)}.png")
-    return results
+def scores_of(
+    config: ModelConfig, dataset: CocoDataset, found: list[Found]
+) -> dict[str, Scores]:
+    """COCO's figures of all images, by kind."""
+    results = [result for one in found for result in one.results]
+    kinds, most = kinds_of(config), config.max_detections
+    return evaluate_coco(dataset.annotation_file, results, kinds, most)
 
 
-def shown(found: Detections) -> Detections:
-    """Those sure enough to be drawn."""
-    kept = found.scores >= SHOWN_SCORE
-    return Detections(
-        boxes=found.boxes[kept],
-        scores=found.scores[kept],
-        labels=found.labels[kept],
-        masks=None if found.masks is None else found.masks[kept],
-    )
+def recall_of(dataset: CocoDataset, found: list[Found]) -> dict[str, float]:
+    """Average recall of an RPN's proposals, by name."""
+    boxes = {one.image_id: one.boxes for one in found}
+    return average_recall(dataset.annotation_file, boxes)
 
 
 def image_name(dataset: CocoDataset, index: int) -> str:
@@ -143,9 +137,9 @@ def image_name(dataset: CocoDataset, index: int) -> str:
     return Path(dataset.images[index]["file_name"]).stem
 
 
-def summary(scores: dict[str, Scores], overlap: MeanIoU) -> Json:
+def summary(scores: dict[str, Scores]) -> Json:
     """All figures by name, ready for JSON."""
-    by_kind = {
+    return {
         kind: {
             **one.figures,
             "max_detections": one.max_detections,
@@ -153,4 +147,3 @@ def summary(scores: dict[str, Scores], overlap: MeanIoU) -> Json:
         }
         for kind, one in scores.items()
     }
-    return {**by_kind, "mean_iou": asdict(overlap)}

@@ -15,7 +15,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from maskrcnn_scratch.data import TrainTransform
 from maskrcnn_scratch.inference.settings import PredictSettings
@@ -46,6 +52,14 @@ class DataConfig(Section):
     """Which images, and what happens to them on the way to the model."""
 
     train_split: str = "train"
+    val_split: str = "val"
+    """For ``train.evaluate_every``."""
+    proposals: str | None = None
+    """What another model found in the images to train on: for models without RPN."""
+    val_proposals: str | None = None
+    """The same of ``val_split``."""
+    most_proposals: Positive = 2000
+    """The best of them in each image, in training and evaluation."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read images; 0 reads them in the training process."""
     cache: bool = False
@@ -57,7 +71,12 @@ class TrainConfig(Section):
     """Optimiser and schedule. Defaults: the paper's, for 16 images a batch."""
 
     iterations: Positive = 160_000
+    """Steps of the optimiser, each of one batch."""
     batch_size: Positive = 16
+    """Images a step, over all processes and micro-batches."""
+    accumulate: Positive = 1
+    """Micro-batches that a process takes one after the other for one step: less memory,
+    the same batch."""
     seed: Annotated[int, Field(ge=0)] = 0
     initial_weights: str | None = None
     """A model.safetensors of ours, or a ResNet's .pth with torchvision's names."""
@@ -66,7 +85,10 @@ class TrainConfig(Section):
     """The paper's SGD with momentum, or AdamW (Loshchilov and Hutter 2019), which gets
     further in a short training from random weights."""
     learning_rate: NotNegative = 0.02
-    """For this batch size; with a batch n times smaller, take it n times smaller."""
+    """For batches of ``reference_batch`` images."""
+    reference_batch: Positive = 16
+    """With another ``batch_size``, n times as large, the rate is n times as high (SGD:
+    Goyal et al. 2017) or sqrt(n) times (AdamW: Malladi et al. 2022)."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of SGD."""
     weight_decay: NotNegative = 1e-4
@@ -80,14 +102,34 @@ class TrainConfig(Section):
     step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     clip_norm: NotNegative = 0.0
     """Bound on the norm of the whole gradient; 0 is none."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16 computes convolutions and matrix products in bfloat16 (autocast)."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """bf16 and fp16 compute convolutions and matrix products in 16 bits (autocast);
+    fp16 scales the loss, so that small gradients do not become 0."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Evaluate and keep, as the run's model, the exponential moving average of the
+    weights: this much of the old one stays at each step (0.999, say). 0 is none."""
+    sync_batch_norm: bool = False
+    """Statistics of ``norm = "bn"`` over the batches of all processes; needs GPUs."""
+    compile: bool = False
+    """Compile the backbone (torch.compile): minutes at the start, faster steps."""
 
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    """Iterations from one evaluation on ``data.val_split`` to the next; the best model
+    so far stands in the run's folder ``best``. 0 is never."""
     checkpoint_every: Positive = 1000
     """Iterations from one checkpoint to the next."""
     print_every: Positive = 20
     """Iterations from one line to the next, where the output is no terminal."""
     tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> TrainConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, which accumulate ="
+                f" {self.accumulate} does not divide into equal micro-batches"
+            )
+        return self
 
 
 class RunConfig(Section):

@@ -14,7 +14,20 @@ def learning_rate(config: TrainConfig, iteration: int) -> float:
     a cosine that ends at 0 (Loshchilov and Hutter 2017).
     """
     decay = cosine if config.schedule == "cosine" else steps
-    return config.learning_rate * warmup(config, iteration) * decay(config, iteration)
+    return base_rate(config) * warmup(config, iteration) * decay(config, iteration)
+
+
+def base_rate(config: TrainConfig) -> float:
+    """The rate for this batch size, before warm-up and decay.
+
+    A batch n times as large has gradients of n times less variance. SGD then takes
+    steps n times as long (Goyal et al. 2017), AdamW sqrt(n) times (Malladi et al.
+    2022), since its steps are long in proportion to the noise already.
+    """
+    times = config.batch_size / config.reference_batch
+    if config.optimizer == "adamw":
+        times = math.sqrt(times)
+    return config.learning_rate * times
 
 
 def warmup(config: TrainConfig, iteration: int) -> float:
