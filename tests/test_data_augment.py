@@ -12,12 +12,18 @@ Faults tried -> the test that caught them:
   -> test_what_comes_out_is_sound
 - always the first size -> test_all_sizes_are_drawn
 - always the top left crop -> test_crops_are_everywhere
+- the rule's filter, rounding or square not passed on, or its sizes taken
+  -> test_the_rule_says_how_the_transform_to_what
+- crops left out of the largest side, or the jitter -> test_no_side_is_longer_than_said
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +38,12 @@ from test_data_transforms import (
 from maskrcnn_scratch.data import TrainTransform
 from maskrcnn_scratch.data.augment import jitter_colors
 from maskrcnn_scratch.data.coco import generator
+from maskrcnn_scratch.data.resize import ResizeRule
 from maskrcnn_scratch.data.transforms import (
     Sample,
     boxes_around,
     horizontal_flip,
+    resize,
     vertical_flip,
 )
 
@@ -155,6 +163,63 @@ def test_jitter_spans_its_range() -> None:
     assert 30 <= min(heights) <= 33
     assert 115 <= max(heights) <= 120
     assert 0.4 < sum(height < 60 for height in heights) / 200 < 0.6
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ResizeRule(filter="bilinear"),
+        ResizeRule(rounding="down"),
+        ResizeRule(short=5, long=9, square=True),
+    ],
+)
+def test_the_rule_says_how_the_transform_to_what(rule: ResizeRule) -> None:
+    """From 17 x 29 pixels; each of the rules differs from the others."""
+    image, target = torch.rand(3, 17, 29), empty_target(17, 29)
+    plain = TrainTransform(horizontal_flip=0, min_sizes=(11,), max_size=40)
+    resized, _ = plain(image, target, generator(0), rule)
+    expected, _ = resize(image, target, replace(rule, short=11, long=40))
+    assert torch.equal(resized, expected)
+    other, _ = plain(image, target, generator(0))
+    assert other.shape != resized.shape or not torch.equal(other, resized)
+
+
+@given(sample=samples(), seed=seeds, crop=st.none() | st.integers(4, 40))
+def test_no_side_is_longer_than_said(
+    sample: Sample, seed: int, crop: int | None
+) -> None:
+    wild = replace(WILD, crop=crop)
+    image, _ = wild(*in_range(sample), generator(seed))
+    assert max(image.shape[1:]) <= wild.largest_side
+    assert wild.largest_side == min(60, crop or 60)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"horizontal_flip": -0.1}, "horizontal_flip is -0.1; expected 0 to 1"),
+        ({"vertical_flip": 2}, "vertical_flip is 2; expected 0 to 1"),
+        ({"color_jitter": math.nan}, "color_jitter is nan; expected 0 to 1"),
+        ({"min_sizes": ()}, r"min_sizes are \[\]; expected some"),
+        ({"min_sizes": (800, 0)}, r"min_sizes are \[800, 0\]"),
+        ({"max_size": 0}, "max_size is 0; expected 1 or more"),
+        ({"crop": 0}, "crop is 0; expected 1 or more"),
+        (
+            {"scale_jitter": (2.0, 1.0)},
+            r"scale_jitter is \[2.0, 1.0\]; expected 0 < lo",
+        ),
+        ({"scale_jitter": (0.0, 1.0)}, "scale_jitter is"),
+        (
+            {"keypoint_swap": (0, 0)},
+            r"keypoint_swap is \[0, 0\]; expected each of 0 to",
+        ),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainTransform(**values)
 
 
 def test_all_sizes_are_drawn() -> None:
