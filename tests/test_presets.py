@@ -386,12 +386,11 @@ def test_published_settings(theirs: Any, ours: Any) -> None:
 
 
 def test_detectron2_s_other_models() -> None:
-    """Base-RCNN-C4, -DilatedC5 without the dilation, and Base-Keypoint-RCNN-FPN."""
+    """Base-RCNN-C4 and Base-Keypoint-RCNN-FPN."""
     c4, pose = VARIANTS["detectron2-c4"], VARIANTS["detectron2-keypoints"]
-    for config in (c4, VARIANTS["detectron2-c5"]):
-        assert (config.rpn_pre_nms_train, config.rpn_post_nms_train) == (12000, 2000)
-        assert (config.rpn_pre_nms_test, config.rpn_post_nms_test) == (6000, 1000)
-        assert config.roi_samples == 512
+    assert (c4.rpn_pre_nms_train, c4.rpn_post_nms_train) == (12000, 2000)
+    assert (c4.rpn_pre_nms_test, c4.rpn_post_nms_test) == (6000, 1000)
+    assert (c4.roi_samples, c4.size_divisor) == (512, 1)
     assert (c4.box_pool, c4.res5_stride, c4.mask_head_convs) == (14, 2, 0)
     assert (pose.num_classes, pose.keypoints, pose.mask_head) == (1, 17, "none")
     assert (pose.rpn_post_nms_train, pose.box_beta) == (1500, 0.5)

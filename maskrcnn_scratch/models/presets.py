@@ -113,7 +113,6 @@ VARIANTS: dict[str, ModelConfig] = {
     "torchvision-boxes": without_masks(TORCHVISION),
     "torchvision-keypoints": with_keypoints(TORCHVISION),
     "detectron2-c4": with_c4(DETECTRON2),
-    "detectron2-c5": with_c5(DETECTRON2),
     "detectron2-keypoints": replace(
         with_keypoints(DETECTRON2), rpn_post_nms_train=1500, box_beta=0.5
     ),
