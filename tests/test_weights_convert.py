@@ -41,7 +41,7 @@ from torch.nn import functional as F
 
 from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.inference import Predictor
-from maskrcnn_scratch.inference.evaluate import dataset_labels, relabelled
+from maskrcnn_scratch.inference.found import dataset_labels, relabelled
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.models.presets import DETECTRON2, MATTERPORT, preset
 from maskrcnn_scratch.models.variations import (
