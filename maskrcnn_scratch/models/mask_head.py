@@ -185,8 +185,21 @@ class MaskHead(nn.Module):
             )
         return ops.mask_targets(
             target.masks,
-            positives.boxes,
+            boxes_to_read(self.config, positives.boxes),
             positives.objects,
             size,
             rule=self.config.mask_target,
         )
+
+
+def boxes_to_read(
+    config: ModelConfig, boxes: Float[Tensor, "n 4"]
+) -> Float[Tensor, "n 4"]:
+    """Where masks are read: by the same half-pixel rule as the features.
+
+    Without it, as in torchvision, half a pixel further, and over a pixel at least.
+    """
+    if config.roi_aligned:
+        return boxes
+    first = boxes[:, :2] + 0.5
+    return torch.cat([first, first + (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)], dim=1)

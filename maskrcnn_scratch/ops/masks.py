@@ -38,8 +38,8 @@ def mask_targets(
     """What the mask head has to learn: each box's part of its object's mask.
 
     The mask ``masks[index[n]]`` (0 or 1) is read over ``boxes[n]`` by RoIAlign, aligned
-    and adaptive, as size x size cells. ``"soft"`` returns the fractions, as
-    torchvision learns them; ``"threshold"`` cuts them at one half. In the boxes' dtype.
+    and adaptive, as size x size cells. ``"soft"`` returns the fractions;
+    ``"threshold"`` cuts them at one half. In the boxes' dtype.
     """
     require_shape("masks", masks, ("objects", "height", "width"))
     if masks.dtype != torch.uint8:
