@@ -2,11 +2,15 @@
 
 Deliberate faults, and the test that caught each:
 
-- P6 left out of the anchors -> test_the_figures_of_the_walk_through
+- P6 left out of the anchors, or of the pyramid -> test_the_figures_of_the_walk_through
 - proposals without the cap of post-NMS, or without that of a small image
   -> test_the_figures_of_the_walk_through, test_as_in_a_real_run
+- levels that are one in NMS counted apart -> test_so_many_proposals_enter_nms
+- three anchors a cell on a single map too -> test_one_map_and_res5
+- res5's map for its mean -> test_one_map_and_res5
 - height and width swapped in the pasted masks -> test_as_in_a_real_run
 - the mask head run on the box head's grid -> test_the_figures_of_the_walk_through
+- the keypoint head run on the box head's grid -> test_the_other_heads
 - K + 1 classes in the mask logits -> test_the_figures_of_the_walk_through
 - frozen parameters counted as trained -> test_parameters
 """
@@ -99,6 +103,12 @@ def test_one_map_and_res5() -> None:
     assert "backbone C5" not in found
     assert "FPN P2" not in found
     assert found["RPN anchors of C4"] == found["RPN all anchors"] == (15 * 50**2, 4)
+    notes = {entry.tensor: entry.note for entry in anatomy(preset("r50-c4"), (64, 64))}
+    assert notes["anchors of C4"] == "15 a cell"
+    two = shapes(
+        anatomy(replace(preset("r50-c4"), rpn_objectness="softmax"), (800, 800))
+    )
+    assert two["RPN class logits"] == (1, 15 * 50**2, 2)
     assert found["RPN proposals"] == (300, 4)
     assert found["box head RoIAlign of C4"] == (300, 1024, 7, 7)
     assert found["box head res5"] == (300, 2048, 7, 7)
@@ -109,6 +119,14 @@ def test_one_map_and_res5() -> None:
     assert twice["box head RoIAlign of C4"] == (1000, 1024, 14, 14)
     assert twice["box head res5"] == (1000, 2048, 7, 7)
     assert twice["mask head mask logits"] == ("n", 80, 14, 14)
+
+
+def test_so_many_proposals_enter_nms() -> None:
+    """Of each of the five levels, or of all together."""
+    few = replace(SMALL, rpn_pre_nms_test=9)
+    assert shapes(anatomy(few, (256, 256)))["RPN proposals"] == (5 * 9, 4)
+    together = replace(few, rpn_levels_together=True)
+    assert shapes(anatomy(together, (256, 256)))["RPN proposals"] == (9, 4)
 
 
 def test_the_other_heads() -> None:

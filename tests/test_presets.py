@@ -2,6 +2,18 @@
 
 torchvision's values are read from its own objects where it is installed (pip install
 torchvision); detectron2's and matterport's are listed under their own names.
+
+Faults tried -> the tests that caught them:
+
+- detectron2 with 2000 proposals in training, matterport's ratios the other way round:
+  published settings
+- matterport's RPN with 256 channels: its number of parameters
+- C4 with 512 RoIs: the paper's rows
+- a backbone that leaves ResNeXt's groups behind: backbones by name
+- a docstring taken for the next field's: every field has a meaning of its own source
+- a field left out of the comparison: differences are complete and symmetric
+- the preset over the file's own keys: keys of a file override its preset
+- one digit of a number printed: values that differ look different
 """
 
 from __future__ import annotations
