@@ -44,7 +44,8 @@ class CocoDataset(Dataset[Sample]):
     other: what the transform draws depends on (seed, epoch, index) alone, never on the
     worker or on what was loaded before, so that a resumed run sees the same images.
 
-    ``masks=False`` leaves masks away, and annotations need no segmentation.
+    ``masks=False`` leaves masks away, and annotations need no segmentation;
+    ``keypoints=True`` prefers ``person_keypoints_SPLIT.json`` where there are both.
 
     ``proposals`` is a file that ``write_proposals`` wrote; a target gets the
     ``most_proposals`` best of its image.
@@ -64,6 +65,7 @@ class CocoDataset(Dataset[Sample]):
         *,
         annotations: str | Path | None = None,
         masks: bool = True,
+        keypoints: bool = False,
         proposals: str | Path | None = None,
         most_proposals: int = 2000,
         seed: int = 0,
@@ -72,7 +74,9 @@ class CocoDataset(Dataset[Sample]):
         self.transform = transform
         self.seed = seed
         self.annotation_file = (
-            annotation_file(folder, split) if annotations is None else Path(annotations)
+            annotation_file(folder, split, keypoints)
+            if annotations is None
+            else Path(annotations)
         )
         content = read_annotations(self.annotation_file, masks)
         if content.repaired:

@@ -16,9 +16,13 @@ KINDS = ("instances", "person_keypoints")
 YEARS = ("", "2017")
 
 
-def annotation_file(folder: str | Path, split: str) -> Path:
-    """The split's annotations; raises FileNotFoundError naming what was tried."""
-    names = [f"{kind}_{split}{year}.json" for kind in KINDS for year in YEARS]
+def annotation_file(folder: str | Path, split: str, keypoints: bool = False) -> Path:
+    """The split's annotations; raises FileNotFoundError naming what was tried.
+
+    Where a folder has two kinds, as COCO's, ``keypoints`` says which is wanted.
+    """
+    kinds = reversed(KINDS) if keypoints else KINDS
+    names = [f"{kind}_{split}{year}.json" for kind in kinds for year in YEARS]
     for name in names:
         path = Path(folder) / "annotations" / name
         if path.is_file():

@@ -59,7 +59,13 @@ def evaluate_run(
     predictor = Predictor.load(run)
     config = predictor.model.config
     kinds = kinds_of(config)
-    dataset = CocoDataset(data_dir, split, masks="segm" in kinds, proposals=proposals)
+    dataset = CocoDataset(
+        data_dir,
+        split,
+        masks="segm" in kinds,
+        keypoints="keypoints" in kinds,
+        proposals=proposals,
+    )
     labels = dataset_labels(predictor.class_names, dataset.class_names)
     console = console or Console(quiet=rank() > 0)
     began = time.perf_counter()

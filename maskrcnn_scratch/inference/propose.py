@@ -38,7 +38,8 @@ def write_run_proposals(
     Raises FileNotFoundError, or ValueError for a model without RPN.
     """
     model = Predictor.load(run).model
-    dataset = CocoDataset(data_dir, split, masks=False)
+    keypoints = model.config.keypoints > 0
+    dataset = CocoDataset(data_dir, split, masks=False, keypoints=keypoints)
     console = console or Console()
     found = {}
     for index in track(

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor
+
+from maskrcnn_scratch import processes
 
 
 class Term(NamedTuple):
@@ -27,10 +29,7 @@ def averaged(terms: dict[str, Term]) -> dict[str, Tensor]:
     torch averages the processes' gradients. So each divides by the mean of all counts,
     and the average is the gradient of one process with the whole batch.
     """
-    counts = torch.stack([term.number for term in terms.values()])
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(counts)
-        counts = counts / distributed.get_world_size()
+    counts = processes.averaged(torch.stack([term.number for term in terms.values()]))
     tiny = torch.finfo(counts.dtype).tiny
     return {
         name: term.total / count.clamp(min=tiny)

@@ -22,16 +22,31 @@ from maskrcnn_scratch.training.schedule import base_rate
 
 
 def open_dataset(config: RunConfig, data_dir: str | Path) -> CocoDataset:
-    """The images to train on, augmented."""
+    """The images to train on, augmented.
+
+    Raises ConfigError where they lack what the model learns from.
+    """
+    if not config.model.rpn and config.data.proposals is None:
+        raise ConfigError(
+            "model.rpn is false, so data.proposals must name a file of proposals:"
+            " `maskrcnn-scratch proposals` writes one"
+        )
     dataset = CocoDataset(
         data_dir,
         config.data.train_split,
         masks=config.model.mask_head != "none",
+        keypoints=config.model.keypoints > 0,
         proposals=config.data.proposals,
         most_proposals=config.data.most_proposals,
         seed=config.train.seed,
         cache=config.data.cache,
     )
+    wanted, found = config.model.keypoints, len(dataset.keypoint_names)
+    if wanted not in (0, found):
+        raise ConfigError(
+            f"model.keypoints is {wanted}, but objects in"
+            f" {dataset.annotation_file} have {found}"
+        )
     transform = config.data.transform
     side = config.model.image_long
     if config.model.image_square and transform.largest_side > side:

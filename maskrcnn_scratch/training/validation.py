@@ -78,6 +78,7 @@ def open_validation(
         data_dir,
         config.data.val_split,
         masks=config.model.mask_head != "none",
+        keypoints=config.model.keypoints > 0,
         proposals=config.data.val_proposals,
         most_proposals=config.data.most_proposals,
         cache=config.data.cache,
