@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from maskrcnn_scratch import ops
+from maskrcnn_scratch.cpu import keypoints as cpu
 from maskrcnn_scratch.reference.keypoints import cubic_matrix
 
 
@@ -380,6 +381,43 @@ def test_without_rois_there_is_nothing(floor: Floor) -> None:
     if floor.has("keypoint_targets"):
         index, valid = floor.keypoint_targets(np.zeros((0, 2, 3)), boxes, 3)
         assert index.shape == valid.shape == (0, 2)
+
+
+# On the CPU --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [2, 3, 7])
+def test_threads_change_nothing(rng: np.random.Generator, workers: int) -> None:
+    """Bit for bit."""
+    logits, index = rng.normal(size=(5, 3, 8, 8)), rng.integers(0, 64, (5, 3))
+    valid = rng.random((5, 3)) > 0.3
+    loss, stats, scale = cpu.keypoint_loss(logits, index, valid)
+    again = cpu.keypoint_loss(logits, index, valid, workers)
+    for one, two in zip((loss, stats, scale), again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    arguments = (float(scale), stats, logits, index, valid)
+    np.testing.assert_array_equal(
+        cpu.keypoint_loss_backward(*arguments, workers),
+        cpu.keypoint_loss_backward(*arguments),
+    )
+    corners, sides = rng.uniform(0, 40, (2, 5, 2))
+    boxes = np.concatenate([corners, corners + sides], axis=1)
+    np.testing.assert_array_equal(
+        cpu.keypoint_readout_resized(logits, boxes, workers),
+        cpu.keypoint_readout_resized(logits, boxes),
+    )
+
+
+def test_wrong_arguments_are_refused() -> None:
+    """An index of a keypoint that is not valid may be anything."""
+    logits = torch.zeros(1, 2, 3, 3)
+    index, valid = torch.tensor([[8, -1]]), torch.tensor([[True, False]])
+    assert ops.keypoint_loss(logits, index, valid) == pytest.approx(np.log(9))
+    for wrong in (-1, 9):
+        with pytest.raises(ValueError, match=rf"index must be in 0\.\.8.* is {wrong}"):
+            ops.keypoint_loss(logits, torch.tensor([[wrong, 0]]), valid)
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        ops.keypoint_targets(torch.zeros(1, 2, 3), torch.zeros(1, 4), 0)
 
 
 # Beside torchvision ------------------------------------------------------------------

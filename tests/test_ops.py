@@ -282,6 +282,26 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ValueError,
         "threshold positive",
     ),
+    "an unknown rule to paste": (
+        lambda: ops.paste_masks(torch.zeros(3, 4, 4), BOXES, (8, 9), 0.5, "best"),  # type: ignore[arg-type]
+        ValueError,
+        "rule must be 'centres' or 'integer', not 'best'",
+    ),
+    "an unknown rule to read keypoints": (
+        lambda: ops.keypoint_readout(torch.zeros(3, 2, 4, 4), BOXES, "best"),  # type: ignore[arg-type]
+        ValueError,
+        "rule must be 'bin' or 'resized', not 'best'",
+    ),
+    "keypoints without visibility": (
+        lambda: ops.keypoint_targets(torch.zeros(3, 2, 2), BOXES, 4),
+        ValueError,
+        r"keypoints must be \[n, points, 3\], not \[3, 2, 2\]",
+    ),
+    "a bin for each RoI alone": (
+        lambda: ops.keypoint_loss(torch.zeros(3, 2, 4, 4), INDEX, INDEX > 0),
+        ValueError,
+        r"index must be \[3, 2\], not \[3\]",
+    ),
 }
 
 
@@ -530,6 +550,8 @@ def every_operator() -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield "mask_fractions", (MASKS, BOXES, INDEX, 7)
     yield "paste_masks", (torch.rand(3, 4, 4), BOXES, 8, 9, 0.5)
     yield "keypoint_targets", (torch.rand(3, 2, 3), BOXES, 7)
+    maps, bins = torch.rand(3, 2, 4, 4).requires_grad_(), INDEX[:, None].expand(-1, 2)
+    yield "keypoint_loss", (maps, bins, bins > 0)
     yield "keypoint_readout_resized", (torch.rand(3, 2, 4, 4), BOXES)
     yield "pyramid_anchors", (torch.rand(2, 3, 4), [4.0, 8.0], [3, 2], [5, 3])
     deltas, sizes, ones = torch.rand(1, 3, 4), torch.rand(2, 2), [1.0] * 4

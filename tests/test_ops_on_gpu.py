@@ -21,7 +21,7 @@ from torch import Tensor
 from maskrcnn_scratch import ops
 from maskrcnn_scratch.cuda.launch import SIMULATED
 from maskrcnn_scratch.ops import on_gpu, roi_on_gpu
-from maskrcnn_scratch.ops.fused_losses import keypoint_loss_on_gpu, mask_loss_on_gpu
+from maskrcnn_scratch.ops.fused_losses import mask_loss_on_gpu
 
 OPERATORS = torch.ops.maskrcnn_scratch
 
@@ -194,30 +194,20 @@ def test_keypoint_readout() -> None:
 
 def test_keypoint_loss() -> None:
     """With the gradient that comes from above; channels last or not."""
-    device = "cpu" if SIMULATED else "cuda"
     boxes, keypoints = people()
     index, valid = ops.keypoint_targets(keypoints, boxes, 6)
-    logits = torch.randn(3, 4, 6, 6)
-
-    def loss_and_gradient(function: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = x.clone().requires_grad_()
-        loss = function(x, index.to(x.device), valid.to(x.device))
-        (gradient,) = torch.autograd.grad(3 * loss, x)
-        return loss.detach().cpu(), gradient.cpu()
-
-    expected, expected_gradient = loss_and_gradient(ops.keypoint_loss, logits)
+    logits, grad = torch.randn(3, 4, 6, 6), torch.tensor(3.0)
+    expected = OPERATORS.keypoint_loss(logits, index, valid)
+    arguments = grad, expected[2], expected[1], logits, index, valid
+    gradient = OPERATORS.keypoint_loss_backward(*arguments)
     for form in (torch.contiguous_format, torch.channels_last):
-        other = logits.to(device).contiguous(memory_format=form)
-        loss, gradient = loss_and_gradient(keypoint_loss_on_gpu, other)
-        torch.testing.assert_close(loss, expected)
-        torch.testing.assert_close(gradient, expected_gradient)
-
-
-def test_shapes_of_the_keypoint_loss_are_propagated() -> None:
-    device = "cpu" if SIMULATED else "cuda"
-    logits = torch.randn(2, 2, 3, 3, device=device, requires_grad=True)
-    index = torch.tensor([[2, 0], [8, 1]], device=device)
-    torch.library.opcheck(OPERATORS.keypoint_loss, (logits, index, index > 1))
+        maps = logits.contiguous(memory_format=form)
+        found = on_device("keypoint_loss", maps, index, valid)
+        for one, two in zip(found, expected, strict=True):
+            torch.testing.assert_close(one.cpu(), two)
+        arguments = grad, found[2], found[1], maps, index, valid
+        back = on_device("keypoint_loss_backward", *arguments)
+        torch.testing.assert_close(back.cpu(), gradient)
 
 
 def test_shapes_of_the_mask_loss_are_propagated() -> None:

@@ -1,4 +1,7 @@
-"""Keypoint targets, and keypoints read from maps resized to their boxes, compiled.
+"""Keypoints, compiled: targets, loss, and points read from maps resized to their boxes.
+
+Of the loss a map is a softmax over its bins. With x' = x - max x and s = sum e^x' it
+costs log s - x'[bin]; max x and s are kept for the gradient, e^x' / s - [this bin].
 
 No resized map is ever in memory: a map is widened to the box's columns, and its rows
 are mixed one after the other, each forgotten once its best pixel is known.
@@ -46,6 +49,98 @@ def bin_of(position: float, low: float, high: float, bins: int) -> int:
     if not (low <= position <= high and low < high):
         return -1
     return min(int((position - low) * bins / (high - low)), bins - 1)
+
+
+def keypoint_loss(
+    logits: Array, index: Array, valid: Array, workers: int = 1
+) -> tuple[Array, Array, Array]:
+    """The mean over valid points of -log softmax(map)[index], and for its gradient.
+
+    ``logits`` (n, points, m, m), ``index`` (n, points) in 0..m*m-1, ``valid``
+    (n, points). Returns arrays of the type of the logits: the loss, a scalar, 0 where
+    no point is valid; max x and s of each map, (n * points, 2); 1 / number of valid
+    points. What stands in maps of points that are not valid is not read.
+    """
+    maps, bins, counts = flat(logits, index, valid)
+    stats, losses = np.zeros((len(maps), 2), maps.dtype), np.zeros(len(maps))
+    tasks = [
+        partial(loss_of_maps, maps, bins, counts, start, stop, stats, losses)
+        for start, stop in threads.parts(len(maps), workers)
+    ]
+    threads.run(tasks, workers)
+    scale = 1 / max(int(counts.sum()), 1)
+    loss = losses.sum() * scale
+    return np.array(loss, maps.dtype), stats, np.array(scale, maps.dtype)
+
+
+def keypoint_loss_backward(
+    factor: float,
+    stats: Array,
+    logits: Array,
+    index: Array,
+    valid: Array,
+    workers: int = 1,
+) -> Array:
+    """The gradient by the logits; ``factor`` is that by the loss, times the scale."""
+    maps, bins, counts = flat(logits, index, valid)
+    out = np.zeros(maps.shape, maps.dtype)
+    tasks = [
+        partial(slopes_of_maps, factor, stats, maps, bins, counts, start, stop, out)
+        for start, stop in threads.parts(len(maps), workers)
+    ]
+    threads.run(tasks, workers)
+    return out.reshape(logits.shape)
+
+
+def flat(logits: Array, index: Array, valid: Array) -> tuple[Array, Array, Array]:
+    """Every map as a row, its bin, and whether it counts."""
+    n, points, height, width = logits.shape
+    return logits.reshape(n * points, height * width), index.ravel(), valid.ravel()
+
+
+@compiled
+def loss_of_maps(
+    maps: Array,
+    bins: Array,
+    counts: Array,
+    start: int,
+    stop: int,
+    stats: Array,
+    losses: Array,
+) -> None:
+    """``keypoint_loss`` of the maps start..stop, each by itself; 0 was there before."""
+    for i in range(start, stop):
+        if not counts[i]:
+            continue
+        line = maps[i]
+        peak, total = line[0], 0.0
+        for x in line:
+            peak = max(peak, x)
+        for x in line:
+            total += math.exp(x - peak)
+        stats[i, 0], stats[i, 1] = peak, total
+        losses[i] = math.log(total) - (line[bins[i]] - peak)
+
+
+@compiled
+def slopes_of_maps(
+    factor: float,
+    stats: Array,
+    maps: Array,
+    bins: Array,
+    counts: Array,
+    start: int,
+    stop: int,
+    out: Array,
+) -> None:
+    """``keypoint_loss_backward`` of the maps start..stop; 0 was there before."""
+    for i in range(start, stop):
+        if not counts[i]:
+            continue
+        peak, share = stats[i, 0], out.dtype.type(factor / stats[i, 1])
+        for p in range(maps.shape[1]):
+            out[i, p] = math.exp(maps[i, p] - peak) * share
+        out[i, bins[i]] -= factor
 
 
 def keypoint_readout_resized(logits: Array, boxes: Array, workers: int = 1) -> Array:

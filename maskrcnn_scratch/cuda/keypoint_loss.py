@@ -53,9 +53,9 @@ def keypoint_loss(
 
     ``logits`` (n, points, m, m) of any type, ``index`` (n, points) int64 in 0..m*m-1,
     ``valid`` (n, points) booleans. Returns float32 tensors: the loss, a scalar, 0 where
-    no point is valid; max x and s of each map, (n * points, 2), and 1 / number of valid
-    points, for ``keypoint_loss_backward``. The loss is NaN where a valid point's index
-    names no bin.
+    no point is valid; and for ``keypoint_loss_backward`` max x and s of each map that
+    counts, (n * points, 2), and 1 / number of valid points. The loss is NaN where a
+    valid point's index names no bin.
     """
     maps, bins, counts = flat(logits, index, valid)
     n, size = maps.shape
@@ -173,8 +173,10 @@ def loss_of_maps(maps: Any, bins: Any, counts: Any, stats: Any, losses: Any) -> 
         total += np.float32(math.exp(to_float32(maps[i, p]) - peak))
     sum_in_block(cells, total)
     if t == 0:
-        stats[i, 0], stats[i, 1] = peak, cells[0]
-        losses[i] = loss_of(maps, i, bins[i], peak, cells[0]) if size > 0 else ZERO
+        stats[i, 0], stats[i, 1], losses[i] = ZERO, ZERO, ZERO
+        if size > 0:
+            stats[i, 0], stats[i, 1] = peak, cells[0]
+            losses[i] = loss_of(maps, i, bins[i], peak, cells[0])
 
 
 @kernel

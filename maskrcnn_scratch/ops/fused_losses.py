@@ -1,7 +1,7 @@
-"""Losses on a GPU, where a kernel is worth its while: those of whole maps.
+"""The mask loss on a GPU: two kernels, in float32 whatever the logits are.
 
-In float32, whatever the logits are, with what the gradient needs kept from the forward
-pass. On the CPU, and in float64, the operators are elementary functions.
+With what the gradient needs kept from the forward pass. On the CPU, and in float64, the
+loss is made of elementary functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.ops.weighting import Weights
@@ -110,78 +110,3 @@ def _backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Any, ...]:
 
 
 _mask_loss.register_autograd(_backward, setup_context=_save_slopes)
-
-
-def keypoint_loss_on_gpu(
-    logits: Float[Tensor, "n points size size"],
-    index: Int64[Tensor, "n points"],
-    valid: Bool[Tensor, "n points"],
-) -> Float[Tensor, ""]:
-    """``ops.keypoint_loss`` by the kernels of ``cuda.keypoint_loss``."""
-    loss: Tensor = _keypoint_loss(logits, index, valid)[0]
-    return loss
-
-
-@torch.library.custom_op(
-    "maskrcnn_scratch::keypoint_loss",
-    mutates_args=(),
-    schema="(Tensor logits, Tensor index, Tensor valid) -> (Tensor, Tensor, Tensor)",
-)
-def _keypoint_loss(
-    logits: Tensor, index: Tensor, valid: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss, and what its gradient needs beside the logits."""
-    from maskrcnn_scratch.cuda import keypoint_loss as cuda
-
-    return cuda.keypoint_loss(logits, index, valid)
-
-
-@_keypoint_loss.register_fake
-def _(logits: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    loss = logits.new_empty((), dtype=torch.float32)
-    n, points = index.shape
-    return loss, loss.new_empty((n * points, 2)), torch.empty_like(loss)
-
-
-@torch.library.custom_op(
-    "maskrcnn_scratch::keypoint_loss_backward",
-    mutates_args=(),
-    schema="(Tensor grad, Tensor scale, Tensor stats, Tensor logits, Tensor index, "
-    "Tensor valid) -> Tensor",
-)
-def _keypoint_loss_backward(
-    grad: Tensor,
-    scale: Tensor,
-    stats: Tensor,
-    logits: Tensor,
-    index: Tensor,
-    valid: Tensor,
-) -> Tensor:
-    from maskrcnn_scratch.cuda import keypoint_loss as cuda
-
-    return cuda.keypoint_loss_backward(grad, scale, stats, logits, index, valid)
-
-
-@_keypoint_loss_backward.register_fake
-def _(
-    grad: Tensor,
-    scale: Tensor,
-    stats: Tensor,
-    logits: Tensor,
-    index: Tensor,
-    valid: Tensor,
-) -> Tensor:
-    return torch.empty_like(logits, memory_format=torch.contiguous_format)
-
-
-def _save_maps(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    _, stats, scale = output
-    ctx.mark_non_differentiable(stats, scale)
-    ctx.save_for_backward(scale, stats, *inputs)
-
-
-def _keypoint_backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Any, ...]:
-    return _keypoint_loss_backward(grad, *ctx.saved_tensors), None, None
-
-
-_keypoint_loss.register_autograd(_keypoint_backward, setup_context=_save_maps)

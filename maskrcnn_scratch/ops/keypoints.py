@@ -7,22 +7,22 @@ visible), one that was found is (x, y, score). The loss is differentiable by the
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskrcnn_scratch.cpu import keypoints as cpu
-from maskrcnn_scratch.ops.arrays import real, real_array, workers
+from maskrcnn_scratch.ops.arrays import real, real_array, to_array, workers
 from maskrcnn_scratch.ops.checks import (
     require_boxes,
     require_floating,
+    require_integers,
     require_length,
+    require_range,
     require_shape,
 )
-from maskrcnn_scratch.ops.fused_losses import keypoint_loss_on_gpu
-from maskrcnn_scratch.ops.losses import softmax_cross_entropy
 
 Readout = Literal["bin", "resized"]
 
@@ -58,13 +58,14 @@ def keypoint_loss(
     changes nothing; their gradient is 0.
     """
     require_shape("logits", logits, ("n", "points", "size", "size"))
+    require_floating("logits", logits)
     for name, tensor in (("index", index), ("valid", valid)):
         require_shape(name, tensor, tuple(logits.shape[:2]))
-    if logits.is_cuda and logits.dtype != torch.float64:
-        return keypoint_loss_on_gpu(logits, index, valid)
-    maps = logits.flatten(2).flatten(0, 1)
-    weights = valid.flatten().to(torch.float32)
-    return softmax_cross_entropy(maps, index.flatten(), weights)
+    require_integers("index", index)
+    bins = logits.shape[2] * logits.shape[3]
+    require_range("index", torch.where(valid, index, 0).flatten(), bins)
+    loss: Tensor = _keypoint_loss(logits, index, valid)[0]
+    return loss
 
 
 def keypoint_readout(
@@ -138,3 +139,70 @@ def _keypoint_readout_resized(logits: Tensor, boxes: Tensor) -> Tensor:
 def _(logits: Tensor, boxes: Tensor) -> Tensor:
     n, points = logits.shape[:2]
     return logits.new_empty((n, points, 3), dtype=real(logits[:0]).dtype)
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::keypoint_loss",
+    mutates_args=(),
+    schema="(Tensor logits, Tensor index, Tensor valid) -> (Tensor, Tensor, Tensor)",
+)
+def _keypoint_loss(
+    logits: Tensor, index: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, and what its gradient needs beside the logits."""
+    arrays = real_array(logits), to_array(index), to_array(valid)
+    found = cpu.keypoint_loss(*arrays, workers())
+    loss, stats, scale = (torch.from_numpy(one).to(logits.device) for one in found)
+    return loss, stats, scale
+
+
+@_keypoint_loss.register_fake
+def _(logits: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    loss = logits.new_empty((), dtype=real(logits[:0]).dtype)
+    n, points = index.shape
+    return loss, loss.new_empty((n * points, 2)), torch.empty_like(loss)
+
+
+@torch.library.custom_op(
+    "maskrcnn_scratch::keypoint_loss_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor scale, Tensor stats, Tensor logits, Tensor index, "
+    "Tensor valid) -> Tensor",
+)
+def _keypoint_loss_backward(
+    grad: Tensor,
+    scale: Tensor,
+    stats: Tensor,
+    logits: Tensor,
+    index: Tensor,
+    valid: Tensor,
+) -> Tensor:
+    arrays = real_array(logits), to_array(index), to_array(valid)
+    factor = float(grad * scale)
+    gradient = cpu.keypoint_loss_backward(factor, to_array(stats), *arrays, workers())
+    return torch.from_numpy(gradient).to(logits.device, logits.dtype)
+
+
+@_keypoint_loss_backward.register_fake
+def _(
+    grad: Tensor,
+    scale: Tensor,
+    stats: Tensor,
+    logits: Tensor,
+    index: Tensor,
+    valid: Tensor,
+) -> Tensor:
+    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+def _save_maps(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    _, stats, scale = output
+    ctx.mark_non_differentiable(stats, scale)
+    ctx.save_for_backward(scale, stats, *inputs)
+
+
+def _backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Any, ...]:
+    return _keypoint_loss_backward(grad, *ctx.saved_tensors), None, None
+
+
+_keypoint_loss.register_autograd(_backward, setup_context=_save_maps)

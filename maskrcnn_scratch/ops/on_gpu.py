@@ -17,6 +17,8 @@ from torch import Tensor
 from maskrcnn_scratch.ops.anchors import _pyramid_anchors
 from maskrcnn_scratch.ops.arrays import real
 from maskrcnn_scratch.ops.keypoints import (
+    _keypoint_loss,
+    _keypoint_loss_backward,
     _keypoint_readout_resized,
     _keypoint_targets,
 )
@@ -150,3 +152,28 @@ def keypoint_readout_resized(logits: Tensor, boxes: Tensor) -> Tensor:
     from maskrcnn_scratch.cuda import keypoints as cuda
 
     return cuda.keypoint_readout_resized(logits, real(boxes)).to(real(logits).dtype)
+
+
+@_keypoint_loss.register_kernel("cuda")
+def keypoint_loss(
+    logits: Tensor, index: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from maskrcnn_scratch.cuda import keypoint_loss as cuda
+
+    loss, stats, scale = cuda.keypoint_loss(logits, index, valid)
+    kind = real(logits).dtype
+    return loss.to(kind), stats.to(kind), scale.to(kind)
+
+
+@_keypoint_loss_backward.register_kernel("cuda")
+def keypoint_loss_backward(
+    grad: Tensor,
+    scale: Tensor,
+    stats: Tensor,
+    logits: Tensor,
+    index: Tensor,
+    valid: Tensor,
+) -> Tensor:
+    from maskrcnn_scratch.cuda import keypoint_loss as cuda
+
+    return cuda.keypoint_loss_backward(grad, scale, stats, logits, index, valid)
