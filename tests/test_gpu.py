@@ -125,13 +125,19 @@ def masks_and_losses() -> dict[str, Callable[[], Any]]:
     index, labels = torch.arange(50, device=device) % 3, torch.ones(50).long().cuda()
     maps = torch.rand(50, 28, 28, device=device)
     logits = torch.randn(50, 4, 28, 28, device=device, requires_grad=True)
+    weights = torch.arange(50.0, device=device) % 2
+    keypoints = torch.rand(50, 4, 3, device=device) * 64
     cells, sizes = torch.rand(2, 3, 4, device=device), torch.full((1, 2), 64.0).cuda()
     deltas, scores = torch.randn(1, 50, 4).cuda(), torch.rand(1, 50).cuda()
     return {
         "match": lambda: ops.match(boxes[:5], boxes, 0.7, 0.3, True),
         "mask_targets": lambda: ops.mask_targets(masks, boxes, index, 28),
         "paste_masks": lambda: ops.paste_masks(maps, boxes, (64, 64)),
-        "mask_loss": lambda: ops.mask_loss(logits, labels, maps).backward(),
+        "mask_loss": lambda: ops.mask_loss(logits, labels, maps, weights).backward(),
+        "keypoint_loss": lambda: ops.keypoint_loss(
+            logits, *ops.keypoint_targets(keypoints, boxes, 28)
+        ).backward(),
+        "keypoint_readout": lambda: ops.keypoint_readout(logits, boxes, "resized"),
         "anchors": lambda: ops.pyramid_anchors(cells, (4, 8), [(16, 16), (8, 8)]),
         "decode": lambda: ops.decode_proposals(
             boxes, deltas, scores, labels[None].cumsum(1) - 1, sizes
@@ -139,7 +145,10 @@ def masks_and_losses() -> dict[str, Callable[[], Any]]:
     }
 
 
-@pytest.mark.parametrize("name", ["match", "mask_targets", "paste_masks", "mask_loss"])
+MASKS = ["match", "mask_targets", "paste_masks", "mask_loss"]
+
+
+@pytest.mark.parametrize("name", [*MASKS, "keypoint_loss", "keypoint_readout"])
 def test_other_operators_do_not_wait(name: str) -> None:
     operator = masks_and_losses()[name]
     operator()
