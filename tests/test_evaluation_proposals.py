@@ -4,9 +4,9 @@ Faults put in on purpose, and the first test that caught each:
 
 - two objects for one proposal; the limit off by one; recall at one threshold
   -> recall_by_hand
-- classes looked at; crowds counted; the first of equal overlaps
-  -> recall_equals_pycocotools
-- sizes of all objects -> recall_by_hand
+- classes looked at; crowds counted -> recall_equals_pycocotools
+- the first of equal overlaps -> the_later_of_equal_overlaps_is_taken
+- sizes of all objects -> recall_by_hand; borders -> sizes_on_the_border_...
 - images without proposals left out -> images_without_proposals_count
 """
 
@@ -72,6 +72,24 @@ def test_recall_by_hand() -> None:
             "ar_2_large": -1.0,
         }
     )
+
+
+def test_the_later_of_equal_overlaps_is_taken() -> None:
+    """So the first object is left for a proposal that reaches no other."""
+    truth = with_objects([entry(1, 4, [0, 0, 10, 10]), entry(2, 4, [0, 2, 10, 10])])
+    proposals = {4: corners([[0, 1, 10, 10], [0, 0, 10, 6]])}  # IoU 9/11 twice; 0.6
+    figures = average_recall(truth, proposals, limits=(2,))
+    assert figures["ar_2"] == pytest.approx((0.7 + 0.3) / 2)
+    recall = plain(truth, proposals, [2]).eval["recall"]
+    assert figures["ar_2"] == pytest.approx(recall[:, 0, 0, 0].mean())
+
+
+def test_sizes_on_the_border_belong_to_both() -> None:
+    """As in pycocotools: 32 x 32 pixels are small and medium."""
+    truth = with_objects([entry(1, 4, [0, 0, 32, 32])])
+    figures = average_recall(truth, {4: corners([[0, 0, 32, 32]])}, limits=(1,))
+    assert figures["ar_1_small"] == figures["ar_1_medium"] == 1
+    assert figures["ar_1_large"] == -1
 
 
 def scene(seed: int, proposals: int) -> tuple[Json, dict[int, Tensor]]:
