@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,12 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def append(self, iteration: int, values: Row) -> None:
-        """Write one iteration's numbers."""
+        """Write one iteration's numbers.
+
+        Those that are none, a gradient that overflowed in fp16, JSON has no words for:
+        they are left out.
+        """
+        values = {name: value for name, value in values.items() if isfinite(value)}
         self._file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
