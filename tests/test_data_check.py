@@ -94,6 +94,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (one(bbox=[33, 6, 10, 8]), "outside-box", r"32 x 24 \(width x height\) lies out"),
     (one(bbox=[4, 6, 30, 8]), "protruding-box", "stands out"),
     (one(bbox=[-3, 6, 17, 8]), "protruding-box", "stands out"),
+    (one(bbox=[4, 6, 10, 20]), "protruding-box", "stands out"),
     (one(bbox=[0.2, 0.3, 0.4, 0.5]), "tiny-box", "smaller than a pixel"),
     (one(bbox=[14, 14, 10, 8]), "box-off-mask", "IoU of 0.00"),
     (one(segmentation=None), "no-segmentation", "segmentation is None"),

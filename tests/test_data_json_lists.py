@@ -83,6 +83,7 @@ def test_pieces_are_the_whole(
         "[]",
         '{"images": [{"id": 1}',
         '{"images": [{"id": 1}, 3]}',
+        '{"images": [{"id": 1}, 3, {"id": 2}]}',
         '{"images": [{"id": 1}]} 5',
         '{"images": [{"id": 1}], "images": [{"id": 2}]}',
         '{"images": [{"id": nothing}]}',
@@ -95,6 +96,25 @@ def test_other_files_are_irregular(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(Irregular):
         joined(tmp_path / "a.json")
+
+
+def test_an_object_of_very_many_is_irregular(tmp_path: Path) -> None:
+    """Each of the inner ones ends as an outer one might; it is read as a whole."""
+    data = tiny_coco.contents()
+    data["images"][0]["people"] = [{"age": age} for age in range(150)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(Irregular, match="no object in images"):
+        joined(path)
+    assert len(read_annotations(path).objects.rows) == 1
+
+
+def test_reading_may_end_early(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(tiny_coco.contents()))
+    lists = object_lists(path)
+    assert next(lists)[0] == "images"
+    lists.close()  # type: ignore[attr-defined]
 
 
 def assert_same(one: Annotations, other: Annotations) -> None:

@@ -27,6 +27,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ from tiny_training import tiny_config
 from torch import Tensor, nn
 
 from maskrcnn_scratch.data import CocoDataset, write_shapes
+from maskrcnn_scratch.data.resize import resize_image
 from maskrcnn_scratch.inference import Predictor, evaluate, evaluate_run, predict_files
 from maskrcnn_scratch.inference.files import image_files
 from maskrcnn_scratch.inference.overlay import (
@@ -54,8 +56,12 @@ from maskrcnn_scratch.inference.overlay import (
 from maskrcnn_scratch.inference.predict import scale_boxes
 from maskrcnn_scratch.inference.settings import prediction_settings, resize_rule
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
+from maskrcnn_scratch.ops import paste_masks
 from maskrcnn_scratch.structures import Detections, Target
 from maskrcnn_scratch.weights.model_file import write_model_file
+
+FILTERS: tuple[Literal["antialias", "bilinear"], ...] = ("antialias", "bilinear")
+RULES: tuple[Literal["centres", "integer"], ...] = ("centres", "integer")
 
 
 class BrightBoxes(MaskRCNN):
@@ -73,6 +79,7 @@ class BrightBoxes(MaskRCNN):
         self.scores = torch.tensor(scores)
         self.spill = spill  # pixels by which boxes are too large on every side
         self.sizes: list[tuple[int, ...]] = []
+        self.seen: list[Tensor] = []
 
     def forward(
         self,
@@ -81,6 +88,7 @@ class BrightBoxes(MaskRCNN):
         proposals: list[Tensor] | None = None,
     ) -> list[Detections]:
         self.sizes += [tuple(image.shape) for image in images]
+        self.seen += images
         return [self.find(image) for image in images]
 
     def find(self, image: Tensor) -> Detections:
@@ -163,6 +171,34 @@ def test_boxes_end_with_the_image() -> None:
     assert found.boxes.tolist() == [[0, 0, 40, 30]]
     assert found.masks is not None
     assert found.masks.all()
+
+
+@pytest.mark.parametrize("chosen", ["antialias", "bilinear"])
+def test_images_are_scaled_as_the_model_says(
+    chosen: Literal["antialias", "bilinear"],
+) -> None:
+    config = ModelConfig(image_short=16, image_long=16, resize_filter=chosen)
+    model = BrightBoxes(config=config)
+    image = torch.rand(3, 64, 64)
+    Predictor(model, ["thing"])(image)
+    ways = {name: resize_image(image, (16, 16), name) for name in FILTERS}
+    same = [name for name, way in ways.items() if torch.equal(way, model.seen[0])]
+    assert same == [chosen]
+
+
+@pytest.mark.parametrize("chosen", ["centres", "integer"])
+def test_masks_are_pasted_as_the_model_says(
+    chosen: Literal["centres", "integer"],
+) -> None:
+    config = ModelConfig(image_short=40, mask_paste=chosen)
+    image = image_with_box((40, 40), (10, 10, 20, 20))
+    found = Predictor(BrightBoxes(spill=0.3, config=config), ["thing"])(image)
+    assert found.mask_probabilities is not None
+    given = found.mask_probabilities, found.boxes, (40, 40), 0.5
+    ways = {rule: paste_masks(*given, rule) for rule in RULES}
+    assert not torch.equal(ways["centres"], ways["integer"])
+    assert found.masks is not None
+    assert torch.equal(found.masks, ways[chosen])
 
 
 def test_the_score_threshold_is_the_least_score_kept() -> None:

@@ -42,29 +42,28 @@ def object_lists(path: Path) -> Iterator[tuple[str, list[Json]]]:
     """
     if not path.stat().st_size:
         raise Irregular("it is empty")
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
-    ):
-        place = end_of(OPENING, text, 0)
-        known: set[bytes] = set()
-        while True:
-            key = KEY.match(text, place)
-            if key is None or key[1] in known:
-                raise Irregular("no key, or one that was there before")
-            known.add(key[1])
-            name = key[1].decode()
-            if start := LIST_OF_OBJECTS.match(text, key.end()):
-                place = yield from pieces(name, text, start.end())
-            else:
-                value, place = short_value(text, key.end())
-                if value == []:
-                    yield name, []
-            place = end_of(VALUE_END, text, place)
-            if text[place - 1 : place] == b"}":
-                break
-        if text[place:].strip():
-            raise Irregular("something follows the object")
+    with path.open("rb") as file:
+        # Not closed here: a search that was broken off holds on to it.
+        text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    place = end_of(OPENING, text, 0)
+    known: set[bytes] = set()
+    while True:
+        key = KEY.match(text, place)
+        if key is None or key[1] in known:
+            raise Irregular("no key, or one that was there before")
+        known.add(key[1])
+        name = key[1].decode()
+        if start := LIST_OF_OBJECTS.match(text, key.end()):
+            place = yield from pieces(name, text, start.end())
+        else:
+            value, place = short_value(text, key.end())
+            if value == []:
+                yield name, []
+        place = end_of(VALUE_END, text, place)
+        if text[place - 1 : place] == b"}":
+            break
+    if text[place:].strip():
+        raise Irregular("something follows the object")
 
 
 def pieces(
