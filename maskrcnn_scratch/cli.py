@@ -13,6 +13,7 @@ import typer
 from maskrcnn_scratch.commands import data, weights
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
+from maskrcnn_scratch.commands.cost import cost
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.misalignment import misalignment
@@ -34,6 +35,7 @@ app.command(rich_help_panel="Train and use")(proposals)
 app.add_typer(data.app, name="data", rich_help_panel="Train and use")
 app.add_typer(weights.app, name="weights", rich_help_panel="Train and use")
 app.command(rich_help_panel="Look inside")(anatomy)
+app.command(rich_help_panel="Look inside")(cost)
 app.command(rich_help_panel="Look inside")(misalignment)
 app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="This machine")(bench)
