@@ -2,7 +2,7 @@
 
 The same detections in the same order: boxes and scores to 1e-4, masks to 1e-3. Ours are
 converted by the command from state dicts of torchvision's models with random weights,
-which are narrow behind the backbone; full ones are compared by names and shapes.
+most of them narrow behind the backbone.
 ``test_torchvision_stages`` says in which stage a difference begins.
 
 Faults tried, and the test that caught each:
@@ -22,19 +22,23 @@ import pytest
 import torch
 from torch import Tensor
 from torchvision_models import (
+    converted,
     picture,
     predictor_of,
+    randomise,
     small_converted,
     small_model,
     their_detections,
     torchvision,
 )
 
+from maskrcnn_scratch.inference import Predictor
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.models.presets import preset
 from maskrcnn_scratch.structures import Detections
 from maskrcnn_scratch.weights import from_torchvision
-from maskrcnn_scratch.weights.convert import converted, shapes_of
+from maskrcnn_scratch.weights.convert import converted as filled
+from maskrcnn_scratch.weights.convert import shapes_of
 from maskrcnn_scratch.weights.published_file import PublishedFile
 from maskrcnn_scratch.weights.torchvision_names import to_torchvision
 
@@ -60,21 +64,57 @@ def test_the_same_is_found(tmp_path: Path, name: str, kind: str) -> None:
     theirs = small_model(name, kind)
     predictor = predictor_of(small_converted(theirs, tmp_path))
     for seed, size in enumerate(SIZES):
-        image = picture(size, seed)
-        found = predictor(image)
-        (expected,) = their_detections(theirs, [image])
-        assert len(found) == len(expected["boxes"]) >= 20
-        assert found.labels.tolist() == expected["labels"].tolist()
-        assert_near(found.scores, expected["scores"])
-        # In pixels; that far from 0 float32 itself is no finer than 3e-5.
-        assert_near(found.boxes, expected["boxes"], rtol=1e-6)
+        found, expected = both(predictor, theirs, picture(size, seed))
         family = kind.partition("-")[0]
         assert (found.masks is None) == (family != "mask")
         assert (found.keypoints is None) == (family != "keypoints")
-        if family == "mask":
-            assert_same_masks(found, expected)
-        if family == "keypoints":
-            assert_same_keypoints(found, expected)
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "maskrcnn_resnet50_fpn",
+        "maskrcnn_resnet50_fpn_v2",
+        "keypointrcnn_resnet50_fpn",
+        "fasterrcnn_resnet50_fpn",
+    ],
+)
+def test_the_full_models_find_the_same(tmp_path: Path, name: str) -> None:
+    """As torchvision makes them, with fewer proposals and detections, to be quick."""
+    few = {"box_detections_per_img": 20, "rpn_post_nms_top_n_test": 150}
+    theirs = full_model(name, "cpu", min_size=320, max_size=480, **few).eval()
+    randomise(theirs)
+    ours = converted(
+        theirs.state_dict(),
+        tmp_path,
+        image_short=320,
+        image_long=480,
+        max_detections=20,
+        rpn_post_nms_test=150,
+    )
+    assert_same(*both(predictor_of(ours), theirs, picture((427, 640), 0)))
+
+
+def both(
+    predictor: Predictor, theirs: Any, image: Tensor
+) -> tuple[Detections, dict[str, Tensor]]:
+    """Ours and theirs."""
+    (expected,) = their_detections(theirs, [image])
+    return predictor(image), expected
+
+
+def assert_same(found: Detections, expected: dict[str, Tensor]) -> None:
+    """The same objects in the same order."""
+    assert len(found) == len(expected["boxes"]) >= 20
+    assert found.labels.tolist() == expected["labels"].tolist()
+    assert_near(found.scores, expected["scores"])
+    # In pixels; that far from 0 float32 itself is no finer than 3e-5.
+    assert_near(found.boxes, expected["boxes"], rtol=1e-6)
+    if found.masks is not None:
+        assert_same_masks(found, expected)
+    if found.keypoints is not None:
+        assert_same_keypoints(found, expected)
 
 
 def assert_near(
@@ -130,11 +170,12 @@ FULL = {
 weights are given, and here none are."""
 
 
-def full_model(name: str) -> Any:
-    """Without numbers."""
-    with torch.device("meta"):
+def full_model(name: str, device: str = "meta", **options: Any) -> Any:
+    """By torchvision's own constructor; by default without numbers."""
+    torch.manual_seed(0)
+    with torch.device(device):
         make = getattr(torchvision.models.detection, name)
-        return make(weights=None, weights_backbone=None)
+        return make(weights=None, weights_backbone=None, **options)
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -143,7 +184,7 @@ def test_the_full_models_fit(name: str) -> None:
     theirs = full_model(name)
     state = theirs.state_dict()
     plan = from_torchvision.plan(state)
-    ours = converted(PublishedFile(Path(name), "", state, []), plan)
+    ours = filled(PublishedFile(Path(name), "", state, []), plan)
     assert {n: tuple(t.shape) for n, t in ours.items()} == shapes_of(plan.config)
     start, changes = FULL[name]
     assert vars(plan.config) == vars(preset(start)) | changes

@@ -124,7 +124,7 @@ def small_model(
 
 
 @torch.no_grad()
-def randomise(model: Any, unit: float) -> None:
+def randomise(model: Any, unit: float = 1) -> None:
     """Norms that normalise, and predictors that are sure of something.
 
     What no training did, one image does: layers see how large its numbers are. Without
