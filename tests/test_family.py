@@ -1,6 +1,19 @@
 """The whole family: what can be combined trains and detects, what cannot is refused.
 
 Every model here is tiny and sees images of 64 pixels.
+
+Faults tried -> the tests that caught them:
+
+- objectness as the object's logit alone, or with the sign turned: two logits with a
+  softmax are their difference with a sigmoid
+- rpn_levels_together without effect: levels together compete
+- class-agnostic masks read at the class's place: features and heads
+- RoIPool always rounding, RoIAlign always averaging: RoI layers read each RoI's own
+  level
+- masks without res5 in detection: features and RoI layers
+- no check of group norms, of res5 with an MLP, of nothing to train, of rising levels:
+  nonsense is refused by name
+- x first in the rows of y first: rows of y first
 """
 
 from __future__ import annotations
