@@ -74,29 +74,35 @@ def evaluate_run(
     if rank() > 0:
         return {}
     scores = scores_of(config, dataset, found)
-    recall = {} if scores else recall_of(dataset, found)
-    metrics = summary(scores) | {
+    metrics = metrics_of(scores, dataset, found) | {
         "split": split,
         "images": len(dataset),
         "seconds_per_image": seconds,
     }
-    if recall:
-        metrics["proposals"] = recall
     home = Path(run) if Path(run).is_dir() else Path(run).parent
     with filling_folder(out_dir or home / "evaluation") as folder:
-        results = [result for one in found for result in one.results]
-        if "segm" in kinds:
-            overlap = mean_iou(dataset.annotation_file, results, SHOWN_SCORE)
-            metrics["mean_iou"] = asdict(overlap)
-        write_json(folder / "results.json", results)
+        write_json(folder / "results.json", all_results(found))
         write_json(folder / "metrics.json", metrics)
         for one in found[:pictures]:
             if one.picture is not None:
                 one.picture.save(folder / f"{image_name(dataset, one.index)}.png")
         if scores:
             pr_curves_figure(scores, folder / "pr_curves.png")
-    print_tables(console, scores, recall)
+    print_tables(console, scores, metrics.get("proposals", {}))
     return scores
+
+
+def metrics_of(
+    scores: dict[str, Scores], dataset: CocoDataset, found: list[Found]
+) -> Json:
+    """All figures by name, ready for JSON."""
+    metrics = summary(scores)
+    if not scores:
+        metrics["proposals"] = recall_of(dataset, found)
+    if "segm" in scores:
+        overlap = mean_iou(dataset.annotation_file, all_results(found), SHOWN_SCORE)
+        metrics["mean_iou"] = asdict(overlap)
+    return metrics
 
 
 def print_tables(
@@ -127,9 +133,13 @@ def scores_of(
     config: ModelConfig, dataset: CocoDataset, found: list[Found]
 ) -> dict[str, Scores]:
     """COCO's figures of all images, by kind."""
-    results = [result for one in found for result in one.results]
     kinds, most = kinds_of(config), config.max_detections
-    return evaluate_coco(dataset.annotation_file, results, kinds, most)
+    return evaluate_coco(dataset.annotation_file, all_results(found), kinds, most)
+
+
+def all_results(found: list[Found]) -> list[Json]:
+    """COCO's results list."""
+    return [result for one in found for result in one.results]
 
 
 def recall_of(dataset: CocoDataset, found: list[Found]) -> dict[str, float]:
@@ -144,7 +154,7 @@ def image_name(dataset: CocoDataset, index: int) -> str:
 
 
 def summary(scores: dict[str, Scores]) -> Json:
-    """All figures by name, ready for JSON."""
+    """COCO's figures and each class's AP, by kind."""
     return {
         kind: {
             **one.figures,
