@@ -145,8 +145,8 @@ class ModelConfig:
     roi_rounding: Literal["round", "floor"] = "round"
     """Of RoIPool: Fast R-CNN's rule, or whole cells as most walk-throughs have it."""
     roi_aligned: bool = True
-    """RoIAlign's half-pixel rule: True puts the value of cell i at i + 0.5. It holds for
-    mask targets too."""
+    """RoIAlign's half-pixel rule: True puts the value of cell i at i + 0.5. Mask
+    targets follow it too."""
     roi_sampling_ratio: int = 2
     """Samples along each side of a bin; 0 adapts to the RoI's size."""
     roi_positive_iou: float = 0.5
