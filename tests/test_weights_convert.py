@@ -280,8 +280,11 @@ def test_vgg_16_comes_back(tmp_path: Path) -> None:
     assert report.differing == []
     found = start.backbone.state_dict()
     torch.testing.assert_close(dict(found), state, rtol=0, atol=0)
-    del state["features.28.weight"]
-    torch.save(state, tmp_path / "vgg13.pth")
+    last = state.pop("features.28.weight")
+    torch.save(state, tmp_path / "vgg.pth")
+    with pytest.raises(Misfit, match=r"missing \(1\):\n    features\.28\.weight"):
+        convert(tmp_path / "vgg.pth", "imagenet", tmp_path / "vgg.safetensors")
+    torch.save(state | {"features.15.weight": last}, tmp_path / "vgg13.pth")
     with pytest.raises(
         ValueError, match=r"a VGG network with weights in layers \[0, 2"
     ):
@@ -318,10 +321,12 @@ def test_a_backbone_says_what_it_is(
     assert "stride is on its 1x1" in said
     with pytest.raises(ValueError, match="a backbone alone: start a training from it"):
         Predictor.load(out)
-    other = MaskRCNN(ModelConfig(**SMALL, stride_in_1x1=False, norm_eps=0.0))
+    changes = {"stride_in_1x1": False, "stem_pool": "end", "norm_eps": 0.0}
+    other = MaskRCNN(ModelConfig(**SMALL, **changes))
     report = load_initial_weights(other, out)
     assert report.text().splitlines()[1:] == [
         "  made for another model: stride_in_1x1 is True there and False here",
+        "  made for another model: stem_pool is centred there and end here",
         "  made for another model: norm_eps is 1e-05 there and 0.0 here",
     ]
 

@@ -89,7 +89,13 @@ def differing_conventions(model: nn.Module, settings: dict[str, Any]) -> list[st
     its = TypeAdapter(ModelConfig).validate_python(settings["model"])
     return [
         f"{name} is {getattr(its, name)} there and {getattr(own, name)} here"
-        for name in ("stride_in_1x1", "norm_eps", "pixel_mean", "pixel_std")
+        for name in (
+            "stride_in_1x1",
+            "stem_pool",
+            "norm_eps",
+            "pixel_mean",
+            "pixel_std",
+        )
         if getattr(its, name) != getattr(own, name)
     ]
 

@@ -117,11 +117,16 @@ def choose(
 
     Raises KeyError where the table forgets the name.
     """
-    fitting = [(rule, found) for rule in rules if (found := rule.sources(name))]
-    if not fitting:
+    last: tuple[Rule, tuple[str, ...]] | None = None
+    for rule in rules:
+        found = rule.sources(name)
+        if found is not None:
+            last = rule, found
+            if all(source in tensors for source in found):
+                break
+    if last is None:
         raise KeyError(f"no rule makes our {name}")
-    whole = (pair for pair in fitting if all(source in tensors for source in pair[1]))
-    return next(whole, fitting[-1])
+    return last
 
 
 def as_float32(tensor: Tensor) -> Tensor:
