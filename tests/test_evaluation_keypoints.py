@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from rich.console import Console
 
 from maskrcnn_scratch.data.annotations import at_pixel_centres
 from maskrcnn_scratch.evaluation import (
@@ -268,6 +269,11 @@ def test_detections_that_are_the_truth_are_perfect() -> None:
     assert "100 box and 20 keypoint detections an image" in str(table.title)
     headers = [column.header for column in per_class_table(scores).columns]
     assert "keypoint AP75" in headers
+    three = {**scores, "segm": scores["bbox"]}
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(per_class_table(three))
+    assert "…" not in capture.get()
 
 
 @pytest.mark.parametrize(

@@ -23,22 +23,24 @@ def figures_table(scores: Mapping[str, Scores]) -> Table:
 
 
 def per_class_table(scores: Mapping[str, Scores]) -> Table:
-    """AP, AP50 and AP75 of each class with its number of objects, then of all."""
-    columns = [f"{NAMES[kind]} {f}" for kind in scores for f in ("AP", "AP50", "AP75")]
+    """AP, AP50 and AP75 of each class with its number of objects, then of all.
+
+    Of three kinds without AP75, which a terminal of 80 columns has no place for.
+    """
+    bars = {"AP": None, "AP50": 0.5, "AP75": 0.75}
+    if len(scores) > 2:
+        del bars["AP75"]
+    columns = [f"{NAMES[kind]} {bar}" for kind in scores for bar in bars]
     table = Table("class", "objects", *columns, title=limits(scores), show_footer=False)
     for column in table.columns[1:]:
         column.justify = "right"
     any_kind = next(iter(scores.values()))
-    by_class = [
-        values
-        for kind in scores.values()
-        for values in (kind.class_ap(), kind.class_ap(0.5), kind.class_ap(0.75))
-    ]
+    by_class = [kind.class_ap(bar) for kind in scores.values() for bar in bars.values()]
     for k, name in enumerate(any_kind.class_names):
         row = (decimal(values[k]) for values in by_class)
         table.add_row(name, str(any_kind.objects[k]), *row)
     table.add_section()
-    totals = [v for kind in scores.values() for v in (kind.ap, kind.ap50, kind.ap75)]
+    totals = [kind.figures[bar.lower()] for kind in scores.values() for bar in bars]
     table.add_row("all", str(sum(any_kind.objects)), *map(decimal, totals))
     return table
 
