@@ -6,6 +6,7 @@ Deliberate faults, and the test that caught each:
   cell -> test_logits_are_torchvision_s
 - padding counted, or the loss divided by all points -> test_padding_changes_nothing
 - the keypoints of another object -> test_each_roi_learns_the_points_of_its_object
+- the config's rule to read points ignored -> test_what_was_learnt_is_found
 - values looked at -> test_no_value_is_looked_at
 """
 
@@ -19,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from maskrcnn_scratch import ops
 from maskrcnn_scratch.models.config import ModelConfig
 from maskrcnn_scratch.models.keypoint_head import KeypointHead, keypoint_term
 from maskrcnn_scratch.models.sampling import SampledRoIs
@@ -173,6 +175,7 @@ def test_what_was_learnt_is_found(rule: Readout) -> None:
         torch.autograd.backward(loss)
         optimiser.step()
     found = head.detect(head(features), BOXES)
+    assert torch.equal(found, ops.keypoint_readout(head(features), BOXES, rule))
     assert goal.keypoints is not None
     bins = (BOXES[:, 2:] - BOXES[:, :2])[:, None] / 12
     distance = (found[..., :2] - goal.keypoints[..., :2]) / bins

@@ -14,6 +14,7 @@ Faults put in on purpose, and the first test that caught each:
 - a = -1/2; cells beyond the ends 0, or mirrored -> resizing_is_bicubic
 - half a pixel; x for y; the box not rounded up, or not scaled back; ceil for floor ->
   the_best_pixel_of_the_resized_map, readout_of_resized_maps_by_hand
+- rows kept where a box has fewer pixels than bins -> the_best_pixel_of_...
 - a box below one pixel not widened -> readout_of_resized_maps_by_hand
 """
 
@@ -309,6 +310,10 @@ def test_resizing_is_bicubic(cells: int, pixels: int) -> None:
 @example(
     data=(np.arange(16.0).reshape(2, 2, 2, 2) % 7, np.zeros(0), np.zeros(0)),
     boxes=np.array([[0.0, 0, 3, 70], [1, 2, 81.5, 3]]),
+)
+@example(  # boxes of fewer pixels than bins: rows are skipped
+    data=(np.arange(144.0).reshape(2, 2, 6, 6) * 5 % 11, np.zeros(0), np.zeros(0)),
+    boxes=np.array([[0.0, 0, 3, 3], [1, 2, 5, 3.5]]),
 )
 def test_the_best_pixel_of_the_resized_map(
     floor: Floor, data: tuple[Array, Array, Array], boxes: Array
