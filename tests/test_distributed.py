@@ -82,6 +82,7 @@ def assert_same(found: Result, expected: Result, tolerance: float) -> None:
         )
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(shapes: Path, together: Path) -> None:
     """Of the doubled batch, with anchors and RoIs drawn at random, not as many each."""
     found: Result = torch.load(together / "gradients.pt")
@@ -89,6 +90,7 @@ def test_two_processes_give_the_gradients_of_one(shapes: Path, together: Path) -
     assert {"rpn_objectness", "rpn_box", "class", "box", "mask"} == found[0].keys()
 
 
+@pytest.mark.slow
 def test_the_processes_understand_each_other(together: Path) -> None:
     """(0, 0) and (1, 2); one item of process 0, two of process 1."""
     first, second = (torch.load(together / f"talk-{rank}.pt") for rank in (0, 1))
@@ -241,6 +243,7 @@ def test_sync_batch_norm_is_refused_where_there_is_none() -> None:
     with pytest.raises(ConfigError, match=r'model\.norm is "gn", not "bn"'):
         prepare.check_sync(plain, gpu)
     prepare.check_sync(replace(plain, norm="bn"), gpu)
+    prepare.check_sync(replace(plain, head_norm="bn"), gpu)
 
 
 def test_synchronised_norms_keep_their_names_and_frozen_ones_stay() -> None:

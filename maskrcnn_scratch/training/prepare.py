@@ -133,10 +133,10 @@ def check_sync(config: ModelConfig, device: torch.device) -> None:
             "train.sync_batch_norm needs GPUs: torch has no SyncBatchNorm for CPUs;"
             ' model.norm = "gn" depends on no batch'
         )
-    if config.norm != "bn":
+    if "bn" not in (config.norm, config.fpn_norm, config.head_norm):
         raise ConfigError(
-            f"train.sync_batch_norm finds no batch statistics: model.norm is"
-            f' "{config.norm}", not "bn"'
+            "train.sync_batch_norm finds no batch statistics: model.norm is"
+            f' "{config.norm}", not "bn", and neither are fpn_norm and head_norm'
         )
 
 
