@@ -214,7 +214,7 @@ class ModelConfig:
     """3x3 convolutions before the deconvolution."""
     keypoint_head_width: int = 512
     """Channels of the 3x3 convolutions."""
-    keypoint_readout: Literal["bin", "resized"] = "bin"
+    keypoint_readout: Literal["bin", "resized"] = "resized"
     """The best bin's centre, or the best pixel of the map resized to the box."""
 
     # Detections

@@ -36,7 +36,6 @@ TORCHVISION = ModelConfig(
     box_beta=1 / 9,
     mask_target="soft",
     mask_paste="integer",
-    keypoint_readout="resized",
     detection_min_size=1e-2,
 )
 """maskrcnn_resnet50_fpn, the first."""
@@ -60,7 +59,6 @@ DETECTRON2 = ModelConfig(
     rpn_post_nms_train=1000,
     roi_sampling_ratio=0,
     box_beta=0.0,
-    keypoint_readout="resized",
 )
 """mask_rcnn_R_50_FPN of detectron2."""
 
