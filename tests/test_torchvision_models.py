@@ -7,10 +7,10 @@ most of them narrow behind the backbone.
 
 Faults tried, and the test that caught each:
 - boxes scaled back by one ratio for both sides -> test_the_same_is_found
-- masks pasted at pixel centres, keypoints not scaled back -> the same
-- v2's first linear layer as fc6, its norms frozen at eps 0 -> the same
-- a layer counted too many, the keypoint head taken for masks -> the same
-- rows for the background neither dropped nor added -> test_the_way_back
+- keypoints not scaled back -> the same
+- v2's linear layer one number further, its norms' eps 0 -> test_the_full_models_fit
+- keypoint layers numbered without their ReLUs -> the same
+- rows for the background not added, added behind -> test_the_way_back, _there_and_back
 """
 
 from __future__ import annotations

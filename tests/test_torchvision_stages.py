@@ -7,13 +7,14 @@ Faults tried, and the test that caught each:
 - sides of scaled images rounded, antialiased pixels -> test_images
 - padded to a multiple of 64 -> test_the_batch
 - fixed strides, anchors not rounded -> test_anchors
-- levels in the order A, H, W -> test_rpn
-- 999 proposals, no smallest size, IoU 0.5 -> test_proposals
-- level by 225 pixels, aligned RoIAlign -> test_roi_features
-- a class of the background too many, weights 10, 10, 10, 10 -> test_the_box_head
-- detections of each class cut to 100 -> test_detections
-- masks of the next class -> test_the_mask_head
+- logits in the order (A, H, W) -> test_rpn
+- fewer proposals, a smallest size of 30, IoU 0.65 -> test_proposals
+- levels by 225 pixels, aligned RoIAlign -> test_roi_features
+- the last rows dropped for the background's -> test_the_box_head
+- box weights 10, 10, 10, 10, NMS at 0.45 -> test_detections
+- masks of the class before -> test_the_mask_head
 - pasted at pixel centres -> test_masks_in_the_image
+- the best bin for the best pixel -> test_the_keypoint_head
 """
 
 from __future__ import annotations

@@ -24,13 +24,12 @@ def rules(config: ModelConfig) -> list[Rule]:
     All but the first convolution, which has to be turned as well.
     """
     prefix = body(config)
-    stages = (2, 3, 4, 5) if config.features == "fpn" else (2, 3, 4)
     head = "roi_heads.box_head"
     return [
         Rule(r"backbone\.bn1\.(\w+)", (rf"{prefix}{STEM}.norm.\1",)),
         *(
             rule
-            for stage in stages
+            for stage in (2, 3, 4, 5)
             for rule in block_rules(
                 rf"backbone\.layer{stage - 1}", f"{prefix}res{stage}"
             )
