@@ -8,10 +8,10 @@ itself, and every parameter's gradient to 1e-4 of its length.
 
 Faults tried, and the test that caught each:
 - masks read half a pixel off, or cut at 1/2 -> test_losses_and_gradients[mask]
-- the RPN's box loss over the positives, beta 1 -> the same
-- the box loss's mean over 4 numbers an RoI -> the same
-- keypoints rounded to the nearest bin -> test_losses_and_gradients[keypoints]
-- head norms frozen -> test_losses_and_gradients[mask-v2]
+- the RPN's box loss over the positives, or with beta 1 -> [boxes]
+- the box loss over the positives, or with beta 1 -> [boxes]
+- keypoints rounded to the nearest bin -> [keypoints]
+- the backbone's batch norms frozen -> [mask-v2]
 """
 
 from __future__ import annotations
