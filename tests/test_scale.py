@@ -1,6 +1,18 @@
 """What a long or large training asks for: scaled rates, averages, fp16, validation.
 
 Faults tried, and the test that caught each:
+- AdamW scaled in proportion, the ratio upside down -> test_the_rate_grows_with_the_batch
+- decay one step late, decay and new weight exchanged -> test_the_average_is_the_recursion
+- own weights not put back -> test_the_average_takes_the_place_for_a_moment
+- average or scaler not saved, weights kept in place of their average ->
+  test_average_and_scaler_survive_a_stop
+- scale never updated -> test_an_overflow_leaves_out_its_step_and_halves_the_scale
+- overflows forgiven for ever -> test_overflows_without_end_are_a_divergence
+- the scaled gradient clipped -> test_the_true_gradient_is_clipped
+- overflows written as Infinity -> test_the_whole_model_trains_in_fp16
+- the last of equal models kept, judged by boxes -> test_the_best_model_is_kept
+- the model left in evaluation mode, the last iteration not evaluated ->
+  test_validation_measures_what_evaluate_does
 """
 
 from __future__ import annotations
@@ -175,12 +187,13 @@ def batches() -> Iterator[tuple[list[Tensor], list[Target]]]:
         yield [torch.zeros(3, 4, 4)], [target]
 
 
-def fit_fp16(model: nn.Module, iterations: int) -> tuple[list[float], float]:
+def fit_fp16(
+    model: nn.Module, iterations: int, **changes: object
+) -> tuple[list[float], float]:
     """The weight after each iteration, and the scale in the end."""
     plain = {"momentum": 0.0, "weight_decay": 0.0, "warmup_iterations": 0}
-    config = tiny_config(
-        **plain, precision="fp16", learning_rate=0.25, iterations=iterations
-    ).train
+    plain |= {"learning_rate": 0.25, "iterations": iterations, **changes}
+    config = tiny_config(**plain, precision="fp16").train
     scaler = make_scaler(config, torch.device("cpu"))
     seen: list[float] = []
     fit(
@@ -199,6 +212,14 @@ def test_an_overflow_leaves_out_its_step_and_halves_the_scale() -> None:
     seen, scale = fit_fp16(Overflowing({2}), 3)
     assert seen == [0.75, 0.75, 0.5]
     assert scale == 2.0**15
+
+
+def test_the_true_gradient_is_clipped() -> None:
+    """Not the scaled one, which is 2^16 times as long."""
+    seen, _ = fit_fp16(Overflowing(set()), 2, clip_norm=2.0)
+    assert seen == [0.75, 0.5]
+    seen, _ = fit_fp16(Overflowing(set()), 1, clip_norm=0.5)
+    assert seen == pytest.approx([0.875])
 
 
 def test_overflows_without_end_are_a_divergence() -> None:

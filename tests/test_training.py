@@ -26,6 +26,8 @@ Faults tried, and the test that caught each:
 - num_classes left at its default -> test_classes_are_the_datas
 - a run overwritten -> test_a_folder_in_use_is_refused
 - settings of the old run ignored on resume -> test_a_resumed_run_keeps_its_settings
+- micro-batches summed, the first one taken each time, other random numbers in each ->
+  test_micro_batches_add_up_to_the_batch
 """
 
 from __future__ import annotations
