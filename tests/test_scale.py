@@ -1,8 +1,10 @@
 """What a long or large training asks for: scaled rates, averages, fp16, validation.
 
 Faults tried, and the test that caught each:
-- AdamW scaled in proportion, the ratio upside down -> test_the_rate_grows_with_the_batch
-- decay one step late, decay and new weight exchanged -> test_the_average_is_the_recursion
+- AdamW scaled in proportion, the ratio upside down ->
+  test_the_rate_grows_with_the_batch
+- decay one step late, decay and new weight exchanged ->
+  test_the_average_is_the_recursion
 - own weights not put back -> test_the_average_takes_the_place_for_a_moment
 - average or scaler not saved, weights kept in place of their average ->
   test_average_and_scaler_survive_a_stop
