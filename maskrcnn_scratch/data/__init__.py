@@ -12,7 +12,7 @@ from maskrcnn_scratch.data.coco import CocoDataset
 from maskrcnn_scratch.data.findings import Finding, report
 from maskrcnn_scratch.data.images import read_image
 from maskrcnn_scratch.data.proposals import (
-    Proposals,
+    ProposalFile,
     read_proposals,
     write_proposals,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "AspectRatioBatchSampler",
     "CocoDataset",
     "Finding",
-    "Proposals",
+    "ProposalFile",
     "TrainTransform",
     "check_dataset",
     "collate",

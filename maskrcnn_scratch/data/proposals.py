@@ -26,7 +26,7 @@ DTYPES = {"boxes": "F32", "scores": "F32", "image_ids": "I64", "offsets": "I64"}
 
 
 @dataclass(frozen=True)
-class Proposals:
+class ProposalFile:
     """An open file of proposals; the boxes stay on the disk until they are asked for.
 
     COCO's training images with 1000 each are 2.4 GB.
@@ -90,7 +90,7 @@ def write_proposals(path: str | Path, model: str, found: Mapping[int, Found]) ->
         save_file(tensors, draft, {"model": model})
 
 
-def read_proposals(path: str | Path) -> Proposals:
+def read_proposals(path: str | Path) -> ProposalFile:
     """Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no proposals at {path}")
@@ -121,4 +121,4 @@ def read_proposals(path: str | Path) -> Proposals:
         raise ValueError(
             f"{path}: its boxes, scores, image_ids and offsets do not fit together"
         )
-    return Proposals(Path(path), header["model"], image_ids, offsets)
+    return ProposalFile(Path(path), header["model"], image_ids, offsets)
