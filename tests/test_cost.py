@@ -1,8 +1,8 @@
 """What a training costs: counted operations and memory, against counts by hand.
 
 Faults tried, and the test that caught each:
-- the bias's gradient counted as a third, all channels for those of a group ->
-  test_convolutions_by_hand
+- the bias's gradient counted as a third -> test_the_cost_of_a_model
+- all channels for those of a group -> test_convolutions_by_hand
 - cells of the output for those of the input -> test_deconvolutions_by_hand
 - weights counted as kept, pieces counted twice ->
   test_what_is_kept_counts_each_piece_once
