@@ -49,7 +49,7 @@ def test_heads_learn_from_the_proposals_of_another_model(
     for split, file in files.items():
         asked = ["proposals", rpn, *data, "--split", split, "--out", file]
         assert main([*asked, "--most", "7"]) == 0
-    capsys.readouterr()
+    assert capsys.readouterr().out.count("AR@1000, small") == 3
     found = read_proposals(files["train"])
     assert len(found.image_ids) == 4
     assert found.offsets.diff().max() <= 7

@@ -28,15 +28,11 @@ def proposals(
     \b
     maskrcnn-scratch proposals runs/rpn --data coco --out train.safetensors
     """
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
+    from maskrcnn_scratch.evaluation import recall_table
     from maskrcnn_scratch.inference.propose import write_run_proposals
 
     recall = write_run_proposals(run, data, out, split, most)
-    table = Table("average recall", "", box=box.SIMPLE_HEAD)
-    for name, value in recall.items():
-        table.add_row(name.replace("ar_", "AR@"), f"{value:.3f}")
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(recall_table(recall))
     print(f"the proposals are in {out}")

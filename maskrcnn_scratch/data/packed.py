@@ -182,6 +182,6 @@ class PackedObjects:
         return [from_json(self.outlines[row]) for row in rows]
 
 
-def as_numpy(values: array[Any], dtype: Any) -> Any:
-    """The same memory; an empty array has none."""
+def as_numpy(values: Any, dtype: Any) -> Any:
+    """The memory of an ``array.array``; an empty one has none."""
     return np.frombuffer(values, dtype) if len(values) else np.zeros(0, dtype)

@@ -10,7 +10,11 @@ from maskrcnn_scratch.evaluation.plots import pr_curves_figure
 from maskrcnn_scratch.evaluation.proposals import average_recall
 from maskrcnn_scratch.evaluation.results import detections_to_coco
 from maskrcnn_scratch.evaluation.scores import Scores, evaluate_coco
-from maskrcnn_scratch.evaluation.tables import figures_table, per_class_table
+from maskrcnn_scratch.evaluation.tables import (
+    figures_table,
+    per_class_table,
+    recall_table,
+)
 
 __all__ = [
     "GroundTruth",
@@ -23,4 +27,5 @@ __all__ = [
     "mean_iou",
     "per_class_table",
     "pr_curves_figure",
+    "recall_table",
 ]

@@ -45,6 +45,15 @@ def per_class_table(scores: Mapping[str, Scores]) -> Table:
     return table
 
 
+def recall_table(recall: Mapping[str, float]) -> Table:
+    """Average recall of proposals: by how many an image may have, and by area."""
+    table = Table("average recall", "proposals")
+    table.columns[1].justify = "right"
+    for name, value in recall.items():
+        table.add_row(name.replace("ar_", "AR@").replace("_", ", "), decimal(value))
+    return table
+
+
 def limits(scores: Mapping[str, Scores]) -> str:
     """What the reader of a figure has to know to compare it."""
     most = {NAMES[kind]: one.max_detections for kind, one in scores.items()}

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from maskrcnn_scratch.data import CocoDataset
 from maskrcnn_scratch.evaluation import (
@@ -18,6 +17,7 @@ from maskrcnn_scratch.evaluation import (
     mean_iou,
     per_class_table,
     pr_curves_figure,
+    recall_table,
 )
 from maskrcnn_scratch.files import filling_folder
 from maskrcnn_scratch.inference.files import Json, write_json
@@ -113,10 +113,7 @@ def print_tables(
         console.print(figures_table(scores))
         console.print(per_class_table(scores))
         return
-    table = Table("figure", "proposals")
-    for name, value in recall.items():
-        table.add_row(name, f"{value:.3f}")
-    console.print(table)
+    console.print(recall_table(recall))
 
 
 def kinds_of(config: ModelConfig) -> list[str]:
