@@ -117,7 +117,10 @@ class MaskRCNN(nn.Module):
         """The RPN's own, or those that another model found."""
         if self.rpn is None:
             if given is None:
-                raise ValueError("a model without RPN needs proposals for its images")
+                raise ValueError(
+                    "a model without RPN needs proposals for its images: boxes for each,"
+                    " or on the command line --proposals FILE"
+                )
             return [as_proposals(boxes) for boxes in given]
         logits, deltas = self.rpn(maps)
         return self.rpn.propose(self.rpn.anchors(maps), logits, deltas, sizes)
