@@ -118,8 +118,8 @@ class MaskRCNN(nn.Module):
         if self.rpn is None:
             if given is None:
                 raise ValueError(
-                    "a model without RPN needs proposals for its images: boxes for each,"
-                    " or on the command line --proposals FILE"
+                    "a model without RPN needs proposals for its images, on the"
+                    " command line --proposals FILE"
                 )
             return [as_proposals(boxes) for boxes in given]
         logits, deltas = self.rpn(maps)
