@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from maskrcnn_scratch.figures.bilinear import draw_profile, draw_read, follow_read
+from maskrcnn_scratch.figures.misalignment import Misalignment, follow
+from maskrcnn_scratch.figures.roi_steps import (
+    draw_layers,
+    draw_strips,
+    follow_layers,
+)
 from maskrcnn_scratch.reference.bilinear import bilinear_grad
+from maskrcnn_scratch.reference.roi_steps import Span
 
 FOUR = np.array([[10.0, 20.0], [30.0, 40.0]])
 SIXTEENTHS = st.integers(-3 * 16, 6 * 16).map(lambda n: n / 16)
@@ -141,3 +150,155 @@ def test_the_profile_by_hand() -> None:
 @pytest.mark.parametrize("y", [-1.5, 2.5])
 def test_the_profile_above_and_below_the_map_is_0(y: float) -> None:
     assert set(draw_profile(new_axes(), FOUR, y, 0.5).values) == {0}
+
+
+RAMP = np.arange(64.0).reshape(8, 8)  # 8 * row + column
+BOX = np.array([20.0, 28.0, 90.0, 106.0])  # at stride 16: 1.25, 1.75, 5.625, 6.625
+FIVE = ["RoIPool floor", "RoIPool round", "RoIWarp", "RoIAlign", "RoIAlign legacy"]
+
+
+def test_each_layer_by_hand() -> None:
+    """On a ramp the mean of a bin is the value at its centre."""
+    told = follow_layers(RAMP, BOX, (2, 2), 16)
+    assert list(told) == FIVE
+
+    floor = told["RoIPool floor"]  # cells 1 to 4 and 1 to 5: bins of 2 x 2
+    assert floor.steps.x.bins == ((1, 3), (3, 5))
+    assert floor.steps.y.bins == ((1, 3), (3, 5))
+    assert floor.out.tolist() == [[18, 20], [34, 36]]
+    layer = told["RoIPool round"]  # cells 1 to 6 and 2 to 7: bins of 3 x 3
+    assert layer.steps.x.bins == ((1, 4), (4, 7))
+    assert layer.steps.y.bins == ((2, 5), (5, 8))
+    assert layer.out.tolist() == [[35, 38], [59, 62]]
+    warp = told["RoIWarp"]  # x from 1 to 6, y from 2 to 7: bins of 2.5 x 2.5
+    assert warp.steps.x.bins == ((1, 3.5), (3.5, 6))
+    assert warp.out.tolist() == [[23.75, 26.25], [43.75, 46.25]]
+    align = told["RoIAlign"]  # the first centre is at x 2.34375, y 2.96875
+    assert align.out[0, 0] == 8 * (2.96875 - 0.5) + 2.34375 - 0.5
+    assert align.out[0, 1] - align.out[0, 0] == 4.375 / 2
+    assert align.out[1, 0] - align.out[0, 0] == 8 * 4.875 / 2
+    legacy = told["RoIAlign legacy"]  # half a cell further on both axes
+    assert np.allclose(legacy.out, align.out + 0.5 + 8 * 0.5)
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_samples_are_counted_in_each_bin(rows: int, columns: int, samples: int) -> None:
+    """Rows are not columns, and RoIPool reads cells whatever the samples are."""
+    told = follow_layers(RAMP, BOX, (rows, columns), 16, samples)
+    for name, read in told.items():
+        assert read.out.shape == (rows, columns)
+        if "Pool" not in name:
+            assert len(read.steps.points(0, 0)) == samples**2
+    assert told["RoIPool floor"].steps.x.roi == Span(1.25, 5.625)
+    assert told["RoIPool floor"].steps.y.roi == Span(1.75, 6.625)
+
+
+@pytest.mark.parametrize("names", [("RoIPool round", "RoIWarp", "RoIAlign"), FIVE])
+def test_the_layers_are_drawn_as_told(names: list[str]) -> None:
+    box = np.array([-20.0, 28.0, 150.0, 90.0])
+    figure, told = draw_layers(RAMP[:6], box, (3, 2), 16, names=names)
+    assert list(told) == list(names)
+    above, below = np.reshape(figure.axes, (2, len(names)))
+    for panel, values, (name, read) in zip(above, below, told.items(), strict=True):
+        x, y = read.steps.x, read.steps.y
+        assert panel.get_title().startswith(name)
+        assert f"{x.roi.size:.4g}" in panel.get_title()
+        assert f"{x.quantised.size:.4g} cells wide" in panel.get_title()
+        assert rectangles(panel, "roi") == [box_of(x.roi, y.roi)]
+        assert rectangles(panel, "quantised") == [box_of(x.quantised, y.quantised)]
+        bins = [box_of(column, row) for row in y.bins for column in x.bins]
+        assert rectangles(panel, "bin") == bins
+        assert len(rectangles(panel, "cell")) == 48
+        assert rectangles(panel, "cell")[9] == (1, 1, 1, 1)
+        assert texts(panel, "value") == [f"{n}" for n in range(48)]
+        drawn = {tuple(place) for place in points(panel, "point")}
+        assert drawn == {
+            (column + 0.5, row + 0.5)
+            for i, j in np.ndindex(3, 2)
+            for row, column in read.steps.points(i, j)
+        }
+        everything = [*bins, *rectangles(panel, "roi"), *rectangles(panel, "quantised")]
+        assert within_limits(panel, everything)
+        assert panel.yaxis_inverted()
+        assert values.yaxis_inverted()
+        assert texts(values, "out") == [f"{v:.3g}" for v in read.out.flat]
+        places = [t.get_position() for t in values.texts]
+        assert places[:3] == [(0.5, 0.5), (1.5, 0.5), (0.5, 1.5)]
+
+
+def test_values_of_a_large_map_are_left_out() -> None:
+    figure, told = draw_layers(
+        np.ones((25, 25)), np.array([0, 0, 665, 665.0]), (7, 7), 32
+    )
+    assert texts(figure.axes[0], "value") == []
+    assert texts(figure.axes[3], "out") == ["1"] * 49
+    assert told["RoIAlign"].steps.x.roi.size == 20.78125
+
+
+def box_of(columns: Span, rows: Span) -> Box:
+    return (columns.start, rows.start, columns.size, rows.size)
+
+
+def within_limits(axes: Axes, boxes: list[Box]) -> bool:
+    """Whether all of the boxes are in the panel."""
+    (left, right), (top, bottom) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    return all(
+        left <= x and x + wide <= right and top <= y and y + high <= bottom
+        for x, y, wide, high in boxes
+    )
+
+
+def test_the_seeds_strip() -> None:
+    """665 pixels at stride 32 into 7 bins: 20.78 -> 20, and 2.857 -> 2 (CLAIMS 1)."""
+    told = follow(800, 665.0, 32, 7)
+    floor, layer, align = draw_strips(told, ["RoIPool floor", *FIVE[1::2]]).axes
+    start = "RoIPool floor: 20.78 → 20 cells; bins of 20 / 7 = 2.857 → 2; "
+    assert floor.get_title("left") == start + "off by at most 201.5 pixels"
+    start = "RoIPool round: 20.78 → 22 cells; bins of 22 / 7 = 3.143 → 4; "
+    assert layer.get_title("left") == start + "off by at most 22.5 pixels"
+    start = "RoIAlign: 20.78 cells; bins of 20.78 / 7 = 2.969; "
+    assert align.get_title("left") == start + "off by at most 0 pixels"
+
+    spans = [(x, wide) for x, _, wide, _ in rectangles(floor, "bin")]
+    assert spans == [(0, 2), (2, 2), (4, 2), (6, 2), (8, 2), (10, 2), (12, 2)]
+    assert [x for x, _ in points(floor, "point")] == [k + 0.5 for k in range(14)]
+    ((start_, _, size, _),) = rectangles(floor, "not read")
+    assert (start_, size) == (14, 6.78125)
+    assert "not read" in [text.get_text() for text in floor.texts]
+    assert rectangles(layer, "not read") == rectangles(align, "not read") == []
+
+
+@pytest.mark.parametrize(
+    "told", [follow(), follow(400, 133.0, 16, 3, 70.5), follow(16, 16.0, 16, 3)]
+)
+def test_the_strips_are_drawn_as_told(told: Misalignment) -> None:
+    for panel, name in zip(draw_strips(told, FIVE).axes, FIVE, strict=True):
+        steps = told.layers[name]
+        assert panel.get_title("left").startswith(f"{name}: ")
+        for kind, span in (("roi", steps.roi), ("quantised", steps.quantised)):
+            ((x, _, wide, _),) = rectangles(panel, kind)
+            assert (x, wide) == (span.start, span.size)
+        bins = rectangles(panel, "bin")
+        assert [(x, wide) for x, _, wide, _ in bins] == [
+            (span.start, span.size) for span in steps.bins
+        ]
+        # A point lies in the lane of its bin.
+        drawn = [
+            (point + 0.5, y + high / 2)
+            for (_, y, _, high), some in zip(bins, steps.points, strict=True)
+            for point in some
+        ]
+        assert np.allclose(points(panel, "point"), drawn)
+        lanes = [y for _, y, _, _ in bins]
+        assert all(a != b for a, b in pairwise(lanes))
+        assert within_limits(panel, bins)
+        ends = [line.get_xdata()[0] for line in lines(panel, "end")]
+        assert ends == [steps.roi.start, steps.roi.end]
+        off = float(panel.get_title("left").split("at most ")[1].split()[0])
+        assert np.isclose(off, np.abs(steps.shift).max() * told.stride, rtol=1e-3)
+
+
+def test_bins_of_two_sizes_are_both_named() -> None:
+    """20 cells in 7: 20 / 7 ends at 2.86, 5.71, ..., so bins have 3 or 4 cells."""
+    panel, *_ = draw_strips(follow(800, 19.0 * 32, 32, 7), ["RoIPool round"]).axes
+    assert "19 → 20 cells; bins of 20 / 7 = 2.857 → 3 or 4;" in panel.get_title("left")

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -64,19 +65,29 @@ def follow(
     end = start + object_side
     box = np.array([start, start, end, end], np.float64)
     size, scale = (out_size, out_size), 1 / stride
-    steps: dict[str, RoiSteps] = {
-        "RoIPool floor": roi_pool_steps(box, size, scale, "floor"),
-        "RoIPool round": roi_pool_steps(box, size, scale, "round"),
-        "RoIWarp": roi_warp_steps(box, size, scale, SAMPLES),
-        "RoIAlign": roi_align_steps(box, size, scale, SAMPLES),
-        "RoIAlign legacy": roi_align_steps(box, size, scale, SAMPLES, aligned=False),
-    }
+    steps = steps_of_layers(box, size, scale)
     return Misalignment(
         stride,
         math.ceil(image / stride),
         Span(start / stride, end / stride),
         {name: both.x for name, both in steps.items()},
     )
+
+
+def steps_of_layers(
+    box: Float[np.ndarray, " 4"],
+    size: tuple[int, int],
+    scale: float,
+    samples: int = SAMPLES,
+) -> dict[str, RoiSteps]:
+    """The steps of a box xyxy, in image pixels, through each layer, by its name."""
+    return {
+        "RoIPool floor": roi_pool_steps(box, size, scale, "floor"),
+        "RoIPool round": roi_pool_steps(box, size, scale, "round"),
+        "RoIWarp": roi_warp_steps(box, size, scale, samples),
+        "RoIAlign": roi_align_steps(box, size, scale, samples),
+        "RoIAlign legacy": roi_align_steps(box, size, scale, samples, aligned=False),
+    }
 
 
 def draw_misalignment(told: Misalignment) -> Figure:
