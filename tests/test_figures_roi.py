@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from maskrcnn_scratch.figures.bilinear import draw_profile, draw_read, follow_read
+from maskrcnn_scratch.figures.fpn_levels import draw_fpn_levels, follow_rule
 from maskrcnn_scratch.figures.misalignment import Misalignment, follow
 from maskrcnn_scratch.figures.roi_steps import (
     draw_layers,
@@ -21,6 +23,7 @@ from maskrcnn_scratch.figures.roi_steps import (
     follow_layers,
 )
 from maskrcnn_scratch.reference.bilinear import bilinear_grad
+from maskrcnn_scratch.reference.fpn_levels import Rounding, fpn_level
 from maskrcnn_scratch.reference.roi_steps import Span
 
 FOUR = np.array([[10.0, 20.0], [30.0, 40.0]])
@@ -302,3 +305,75 @@ def test_bins_of_two_sizes_are_both_named() -> None:
     """20 cells in 7: 20 / 7 ends at 2.86, 5.71, ..., so bins have 3 or 4 cells."""
     panel, *_ = draw_strips(follow(800, 19.0 * 32, 32, 7), ["RoIPool round"]).axes
     assert "19 → 20 cells; bins of 20 / 7 = 2.857 → 3 or 4;" in panel.get_title("left")
+
+
+SEEN = np.array(
+    [
+        [20.0, 30.0, 70.0, 94.0],  # 50 x 64 pixels: 40 * sqrt 2 = 56.57
+        [60.0, 300.0, 219.0, 459.0],  # 159 x 159, where floor and round differ
+        [300.0, 60.0, 748.0, 172.0],  # 448 x 112: 224, as a square of 224
+        [250.0, 300.0, 700.0, 720.0],  # 450 x 420: 434.7
+        [20.0, 20.0, 780.0, 780.0],
+    ]
+)
+
+
+def test_the_borders_of_both_rules() -> None:
+    """Floor: 112, 224 and 448. Round: half a level, a factor of sqrt 2, earlier."""
+    floor, rounded = follow_rule("floor"), follow_rule("round")
+    assert floor.levels == rounded.levels == (2, 3, 4, 5)
+    assert np.allclose(floor.borders, [112, 224, 448], rtol=1e-12)
+    assert np.allclose(rounded.borders, np.array([112, 224, 448]) / np.sqrt(2))
+
+
+def test_boxes_on_their_levels_by_hand() -> None:
+    figure, told = draw_fpn_levels(SEEN, (760, 900))
+    assert np.allclose(told.sides, [40 * 2**0.5, 159, 224, (450 * 420) ** 0.5, 760])
+    assert told.levels == {"floor": (2, 3, 4, 4, 5), "round": (2, 4, 4, 5, 5)}
+    assert told.cells[1].tolist() == [7.5, 37.5, 27.375, 57.375]  # stride 8
+    rule, *maps = figure.axes
+
+    assert told.rules == {name: follow_rule(name) for name in ("floor", "round")}
+    for line, name in zip(lines(rule, "rule"), ("floor", "round"), strict=True):
+        b1, b2, b3 = told.rules[name].borders
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == [28, b1, b1, b2, b2, b3, b3, 1120]
+        assert line.get_ydata().tolist() == [2, 2, 3, 3, 4, 4, 5, 5]
+        assert rule.get_xscale() == "log"
+    marked = [text.get_text() for text in rule.get_xticklabels()]
+    assert {"112", "224", "448", "79.2", "158.4", "316.8"} < set(marked)
+    full = [line.get_xydata()[0] for line in lines(rule, "box")]
+    assert np.allclose(full, np.transpose([told.sides, [2, 3, 4, 4, 5]]))
+    empty = [line.get_xydata()[0] for line in lines(rule, "rounded")]
+    assert np.allclose(empty, [[159, 4], [told.sides[3], 5]])
+    assert texts(rule, "number") == ["0", "1", "2", "3", "4"]
+
+    titles = ["P2, stride 4", "P3, stride 8", "P4, stride 16", "P5, stride 32"]
+    assert [panel.get_title() for panel in maps] == titles
+    for panel, level in zip(maps, (2, 3, 4, 5), strict=True):
+        here = [n for n, own in enumerate(told.levels["floor"]) if own == level]
+        x1, y1, x2, y2 = told.cells[here].T
+        found = np.array(rectangles(panel, "here"))
+        assert np.allclose(found, np.transpose([x1, y1, x2 - x1, y2 - y1]))
+        assert len(rectangles(panel, "elsewhere")) == 5 - len(here)
+        assert texts(panel, "number") == [str(n) for n in here]
+        assert panel.get_xlim() == (0, math.ceil(900 / 2**level))
+        assert panel.get_ylim() == (math.ceil(760 / 2**level), 0)
+    times = "\N{MULTIPLICATION SIGN}"
+    listed = f"2: 28 {times} 7 cells\n3: 28.1 {times} 26.2 cells"
+    assert maps[2].get_xlabel() == listed
+
+
+@given(st.integers(28, 1119), st.sampled_from(["floor", "round"]))
+def test_the_steps_drawn_are_the_rule(pixels: int, rounding: Rounding) -> None:
+    rule = follow_rule(rounding)
+    side = pixels + 0.5  # no border
+    step = int(np.searchsorted(rule.borders, side, side="right"))
+    box = np.array([0, 0, side, side])
+    assert rule.levels[step] == fpn_level(box, rounding=rounding)
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 9], [5, 9, 9, 5], [0, 0, np.nan, 4]])
+def test_an_empty_box_has_no_place(box: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"box 1, .* is empty"):
+        draw_fpn_levels(np.array([[0, 0, 4, 4], box]))
