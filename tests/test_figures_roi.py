@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
@@ -15,6 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from maskrcnn_scratch.figures.bilinear import draw_profile, draw_read, follow_read
+from maskrcnn_scratch.figures.feature_pyramid import (
+    draw_feature_pyramid,
+    follow_pyramid,
+)
 from maskrcnn_scratch.figures.fpn_levels import draw_fpn_levels, follow_rule
 from maskrcnn_scratch.figures.misalignment import Misalignment, follow
 from maskrcnn_scratch.figures.roi_steps import (
@@ -22,6 +27,7 @@ from maskrcnn_scratch.figures.roi_steps import (
     draw_strips,
     follow_layers,
 )
+from maskrcnn_scratch.models.fpn import FPN
 from maskrcnn_scratch.reference.bilinear import bilinear_grad
 from maskrcnn_scratch.reference.fpn_levels import Rounding, fpn_level
 from maskrcnn_scratch.reference.roi_steps import Span
@@ -377,3 +383,53 @@ def test_the_steps_drawn_are_the_rule(pixels: int, rounding: Rounding) -> None:
 def test_an_empty_box_has_no_place(box: list[float]) -> None:
     with pytest.raises(ValueError, match=r"box 1, .* is empty"):
         draw_fpn_levels(np.array([[0, 0, 4, 4], box]))
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(2, 4))
+def test_the_pyramid_told_is_that_of_the_model(
+    height: int, width: int, levels: int
+) -> None:
+    maps = [
+        (level + 1, math.ceil(height / 2**level), math.ceil(width / 2**level))
+        for level in range(levels)
+    ]
+    found = FPN([c for c, _, _ in maps], 6)([torch.zeros(1, *shape) for shape in maps])
+    shapes = follow_pyramid(maps, 6).shapes
+    expected = {f"P{k}": tuple(p.shape[1:]) for k, p in enumerate(found, start=2)}
+    assert {n: shape for n, shape in shapes.items() if n[0] == "P"} == expected
+    assert {n: s for n, s in shapes.items() if n[0] == "C"} == {
+        f"C{k}": shape for k, shape in enumerate(maps, start=2)
+    }
+
+
+def test_the_pyramid_is_drawn_as_told() -> None:
+    """That of a ResNet-50 on an image of 1024 x 1024 pixels."""
+    maps = [(256, 256, 256), (512, 128, 128), (1024, 64, 64), (2048, 32, 32)]
+    axes = new_axes()
+    told = draw_feature_pyramid(axes, maps)
+    assert told.shapes["M5"] == told.shapes["P5"] == (256, 32, 32)
+    assert told.shapes["P6"] == (256, 16, 16)
+    assert len(told.steps) == 3 + 4 + 3 + 4 + 1  # up, across, down, out, P6
+    assert ("M5", "M4", "nearest, added") in told.steps
+    assert ("C4", "C5", "stage") in told.steps
+    times = "\N{MULTIPLICATION SIGN}"
+    assert f"C5\n2048 {times} 32 {times} 32" in texts(axes, "shape")
+    assert texts(axes, "operation") == [operation for *_, operation in told.steps]
+
+    blocks = {patch.get_gid(): patch for patch in axes.patches}
+    arrows = {text.get_gid(): text for text in axes.texts}
+    assert blocks.keys() == told.shapes.keys()
+    for start, end, _ in told.steps:
+        arrow = arrows[f"{start} {end}"]
+        assert on_border(arrow.xyann, blocks[start])
+        assert on_border(arrow.xy, blocks[end])
+    heights = {name: block.get_y() for name, block in blocks.items()}
+    assert heights["P2"] == heights["C2"] < heights["M3"] < heights["P6"]
+
+
+def on_border(point: tuple[float, float], block: Rectangle) -> bool:
+    """Whether a point is in the middle of a side."""
+    x, y = block.get_center()
+    aside, up = abs(point[0] - x), abs(point[1] - y)
+    sides = [(block.get_width() / 2, 0), (0, block.get_height() / 2)]
+    return any(np.allclose((aside, up), side) for side in sides)
