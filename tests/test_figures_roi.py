@@ -1,4 +1,27 @@
-"""Pictures of bilinear reads, RoI layers and pyramid levels draw the numbers told."""
+"""Pictures of bilinear reads, RoI layers and pyramid levels draw the numbers told.
+
+Deliberate faults, and the test that caught each:
+
+- width and height of a part swapped, or its centre half a cell off
+  -> test_a_read_by_hand
+- x and y swapped in the arrow of a clamped read
+  -> test_a_read_left_of_the_first_cell_is_clamped
+- the map's end at its last centre; x for y along the profile; the grey of clamped
+  places one cell off -> test_the_profile_by_hand
+- points drawn at their index, not half a cell further -> test_the_seeds_strip,
+  test_the_layers_are_drawn_as_told
+- rows for columns of bins, points or values -> test_the_layers_are_drawn_as_told
+- floor for round, RoIAlign for RoIWarp, aligned for legacy -> test_each_layer_by_hand
+- ``samples`` forgotten -> test_samples_are_counted_in_each_bin
+- the shift in cells, not in pixels -> test_the_seeds_strip
+- "not read" where the used RoI ends -> test_the_strips_are_drawn_as_told
+- panels of strips with axes of their own, or cut at the shortest
+  -> test_the_strips_are_drawn_as_told
+- the size of the first bin told for all -> test_bins_of_two_sizes_are_both_named
+- a border one level off; the longer side for sqrt(w h); cells by the other rule; a box
+  on every level below its own -> test_the_borders_of_both_rules,
+  test_boxes_on_their_levels_by_hand
+"""
 
 from __future__ import annotations
 
@@ -16,6 +39,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from maskrcnn_scratch.figures.bilinear import draw_profile, draw_read, follow_read
+from maskrcnn_scratch.figures.bilinear_order import draw_two_steps
 from maskrcnn_scratch.figures.feature_pyramid import (
     draw_feature_pyramid,
     follow_pyramid,
@@ -156,6 +180,40 @@ def test_the_profile_by_hand() -> None:
     assert bands == [(-1, 1), (1, 1)]
 
 
+def test_two_steps_in_either_order_by_hand() -> None:
+    """In x first 17.5 and 37.5, in y first 15 and 25: both give 22.5."""
+    axes = new_axes()
+    told = draw_two_steps(axes, FOUR, 0.25, 0.75)
+    assert told.between == ((0, 0.75, 17.5), (1, 0.75, 37.5))
+    assert told.value == 17.5 + 0.25 * (37.5 - 17.5) == 22.5
+    first = [line.get_xydata().tolist() for line in lines(axes, "first")]
+    assert first == [[[0, 0], [1, 0]], [[0, 1], [1, 1]]]
+    (second,) = lines(axes, "second")
+    assert second.get_xydata().tolist() == [[0.75, 0], [0.75, 1]]
+    between = [line.get_xydata().tolist() for line in lines(axes, "between")]
+    assert between == [[[0.75, 0]], [[0.75, 1]]]
+    assert texts(axes, "between value") == ["17.5", "37.5"]
+    assert texts(axes, "centre value") == ["10", "20", "30", "40"]
+    assert texts(axes, "point value") == ["22.5"]
+
+    axes = new_axes()
+    told = draw_two_steps(axes, FOUR, 0.25, 0.75, "y")
+    assert told.between == ((0.25, 0, 15), (0.25, 1, 25))
+    assert told.value == 15 + 0.75 * (25 - 15) == 22.5
+    first = [line.get_xydata().tolist() for line in lines(axes, "first")]
+    assert first == [[[0, 0], [0, 1]], [[1, 0], [1, 1]]]
+    (second,) = lines(axes, "second")
+    assert second.get_xydata().tolist() == [[0, 0.25], [1, 0.25]]
+    (point,) = lines(axes, "point")
+    assert point.get_xydata().tolist() == [[0.75, 0.25]]
+
+
+@pytest.mark.parametrize(("y", "x"), [(-0.1, 0), (1.1, 0), (0, -0.1), (0, 1.1)])
+def test_two_steps_need_cells_on_both_sides(y: float, x: float) -> None:
+    with pytest.raises(ValueError, match="is not between the cells' centres"):
+        draw_two_steps(new_axes(), FOUR, y, x)
+
+
 @pytest.mark.parametrize("y", [-1.5, 2.5])
 def test_the_profile_above_and_below_the_map_is_0(y: float) -> None:
     assert set(draw_profile(new_axes(), FOUR, y, 0.5).values) == {0}
@@ -281,7 +339,9 @@ def test_the_seeds_strip() -> None:
     "told", [follow(), follow(400, 133.0, 16, 3, 70.5), follow(16, 16.0, 16, 3)]
 )
 def test_the_strips_are_drawn_as_told(told: Misalignment) -> None:
-    for panel, name in zip(draw_strips(told, FIVE).axes, FIVE, strict=True):
+    panels = draw_strips(told, FIVE).axes
+    assert len({panel.get_xlim() for panel in panels}) == 1
+    for panel, name in zip(panels, FIVE, strict=True):
         steps = told.layers[name]
         assert panel.get_title("left").startswith(f"{name}: ")
         for kind, span in (("roi", steps.roi), ("quantised", steps.quantised)):
@@ -301,6 +361,9 @@ def test_the_strips_are_drawn_as_told(told: Misalignment) -> None:
         lanes = [y for _, y, _, _ in bins]
         assert all(a != b for a, b in pairwise(lanes))
         assert within_limits(panel, bins)
+        rest = [(x, wide) for x, _, wide, _ in rectangles(panel, "not read")]
+        gap = steps.roi.end - steps.bins[-1].end
+        assert rest == ([(steps.bins[-1].end, gap)] if gap > 0 else [])
         ends = [line.get_xdata()[0] for line in lines(panel, "end")]
         assert ends == [steps.roi.start, steps.roi.end]
         off = float(panel.get_title("left").split("at most ")[1].split()[0])
