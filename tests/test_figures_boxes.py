@@ -2,6 +2,21 @@
 
 Each returns the numbers that it draws: these against values worked out by hand, and
 what is on the axes against these.
+
+Deliberate faults, and the test that caught each:
+
+- the intersection counted twice in the union -> test_overlap_by_hand
+- the grid through the middle of pixels -> test_the_grid_lines_are_the_borders_of_pixels
+- y growing upwards; width for height -> test_overlap_draws_what_it_tells
+- dy's arrow from the old x; left for right -> test_coding_by_hand
+- row for column of a cell -> test_anchors_of_a_cell_by_hand
+- a cell that the image covers in part left out -> test_the_anchors_of_a_level
+- IoU at the threshold dropped -> test_an_overlap_at_the_threshold_stays
+- the soft target drawn twice -> test_mask_target_by_hand
+- colours from the least to the largest value, not 0 to 1 -> test_pasted_mask_by_hand
+- steps after, not before, a recall -> test_the_curve_draws_what_it_tells
+- recall by the number of detections -> test_average_precision_by_hand
+- hits in the colour of false positives -> test_hits_have_the_colour_of_objects
 """
 
 from __future__ import annotations
@@ -16,6 +31,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
@@ -23,6 +39,7 @@ from matplotlib.table import Table
 from matplotlib.text import Text
 from strategies import boxes as some_boxes
 
+from maskrcnn_scratch.figures import palette
 from maskrcnn_scratch.figures.anchors import draw_cell_anchors, draw_level_anchors
 from maskrcnn_scratch.figures.average_precision import (
     draw_average_precision,
@@ -167,6 +184,18 @@ def test_an_arrow_of_no_length_has_no_name() -> None:
     assert [text.get_text() for text in axes.texts] == ["dx"]
 
 
+@pytest.mark.parametrize(("right", "down"), [(2, 1), (2, -1), (-2, 1), (-2, -1)])
+def test_the_names_of_dx_and_dy_stand_outside_their_corner(
+    right: int, down: int
+) -> None:
+    """dx above an arrow from which dy goes down; dy to the side that dx points to."""
+    axes = new_axes()
+    moved = box(4 + right, 4 + down, 8 + right, 8 + down)
+    draw_coding(axes, box(4, 4, 8, 8), moved)
+    points = {text.get_text(): text.get_position() for text in axes.texts}
+    assert points == {"dx": (0, 6 * down), "dy": (3 * right, 0)}
+
+
 # Anchors
 
 
@@ -219,6 +248,13 @@ def test_the_anchors_of_a_level() -> None:
     assert as_in_images(axes, box(0, 0, 50, 40))
     (picture,) = axes.images
     assert tuple(picture.get_extent()) == (0, 50, 40, 0)
+    segments = collection(axes, "cells").get_segments()
+    assert {(x1, x2) for (x1, y1), (x2, y2) in segments if (y1, y2) == (0, 48)} == {
+        (x, x) for x in (0, 16, 32, 48, 64)
+    }
+    assert {(y1, y2) for (x1, y1), (x2, y2) in segments if (x1, x2) == (0, 64)} == {
+        (y, y) for y in (0, 16, 32, 48)
+    }
     assert axes.get_title() == (
         "stride 16: 3 x 4 cells x 1 anchors = 12, of them 4 within the image"
     )
@@ -226,6 +262,19 @@ def test_the_anchors_of_a_level() -> None:
         ValueError, match=r"cell \(3, 0\) is not on a level of \(3, 4\)"
     ):
         draw_level_anchors(axes, image, [8], [1], 16, (3, 0))
+
+
+def test_anchors_within_the_image_are_counted_after_rounding() -> None:
+    """About (16, 16) and (32, 16) in 20 x 50 pixels: 20.5 is beyond the image, 20 not.
+
+    Halves round to even, so 9 x 9 pixels become 8 x 8.
+    """
+    image = np.zeros((20, 50, 3), np.uint8)
+    exact, rounded = (
+        draw_level_anchors(new_axes(), image, [9], [1], 16, (0, 0), rounded)
+        for rounded in (False, True)
+    )
+    assert (exact.inside, rounded.inside) == (0, 2)
 
 
 def test_the_anchors_of_a_cell_are_those_of_its_level() -> None:
@@ -451,8 +500,10 @@ def test_the_curve_draws_what_it_tells(found: list[tuple[int, int, int]]) -> Non
         assert np.array_equal(np.asarray(offsets).reshape(-1, 2), points[kind])
     levels: PathCollection = collection(axes, "levels")
     reads = np.asarray(levels.get_offsets())
+    (envelope,) = [line for line in axes.lines if line.get_gid() == "best"]
+    assert envelope.get_drawstyle() == "steps-pre"
     assert np.array_equal(reads, np.stack([np.linspace(0, 1, 101), told.curve], 1))
-    # A step "pre" has at a level the height of the first corner at it or beyond.
+    # Such a step has at a level the height of the first corner at it or beyond.
     for recall, value in reads:
         beyond = lines["best"][lines["best"][:, 0] >= recall - 1e-12]
         assert any(math.isclose(value, y) for y in beyond[:2, 1])
@@ -481,6 +532,20 @@ def test_the_table_by_hand() -> None:
     assert rows[0] == ["0.9", "yes", "1", "0", "1/1 = 1.000", "1/4 = 0.250"]
     assert rows[3] == ["0.6", "no", "2", "2", "2/4 = 0.500", "2/4 = 0.500"]
     assert rows[4] == ["0.5", "yes", "3", "2", "3/5 = 0.600", "3/4 = 0.750"]
+
+
+def test_hits_have_the_colour_of_objects() -> None:
+    table, axes = draw_average_precision(tell_average_precision(*HAND)).axes
+    for gid, color in (("hits", palette.OBJECT), ("false", palette.FAULT)):
+        assert same_color(collection(axes, gid).get_facecolor()[0], color)
+    (found,) = [child for child in table.get_children() if isinstance(child, Table)]
+    first, second = (found.get_celld()[row, 0].get_facecolor() for row in (1, 2))
+    assert same_color(first, palette.OBJECT, 0.35)
+    assert same_color(second, "white")
+
+
+def same_color(found: object, color: str, alpha: float = 1.0) -> bool:
+    return np.allclose(np.array(found), to_rgba(color, alpha))
 
 
 @pytest.mark.parametrize(
@@ -554,3 +619,27 @@ def test_all_words_are_on_the_paper_and_apart(name: str) -> None:
         assert paper.y0 <= one.y0 <= one.y1 <= paper.y1, text
         for other, neighbour in extents[:number]:
             assert not one.overlaps(other), f"{text!r} lies on {neighbour!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "color"),
+    [
+        ("overlap", "a", palette.ROI),
+        ("overlap", "b", palette.OBJECT),
+        ("coding", "reference", palette.ANCHOR),
+        ("coding", "decoded", palette.OBJECT),
+        ("cell", "anchor", palette.ANCHOR),
+        ("rounded", "anchor", palette.QUANTISED),
+        ("rounded", "exact", palette.ANCHOR),
+        ("level", "anchor", palette.ANCHOR),
+        ("nms, 2 panels", "keeps", palette.ROI),
+        ("nms, 2 panels", "dropped", palette.FAULT),
+        ("target", "roi", palette.ROI),
+        ("paste", "roi", palette.ROI),
+    ],
+)
+def test_one_colour_for_one_thing(name: str, kind: str, color: str) -> None:
+    patches = [p for axes in PICTURES[name]().axes for p in axes.patches]
+    found = [p.get_edgecolor() for p in patches if p.get_gid() == kind]
+    assert found
+    assert all(same_color(one, color) for one in found)

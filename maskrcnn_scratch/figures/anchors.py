@@ -200,4 +200,5 @@ def draw_cells(axes: Axes, stride: float, end: tuple[float, float]) -> None:
     lines += [
         [(0, i * stride), (columns * stride, i * stride)] for i in range(rows + 1)
     ]
-    axes.add_collection(LineCollection(lines, colors=palette.CELL, lw=0.6, zorder=0.5))
+    grid = LineCollection(lines, colors=palette.CELL, lw=0.6, zorder=0.5, gid="cells")
+    axes.add_collection(grid)
