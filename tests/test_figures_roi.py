@@ -14,13 +14,18 @@ Deliberate faults, and the test that caught each:
 - floor for round, RoIAlign for RoIWarp, aligned for legacy -> test_each_layer_by_hand
 - ``samples`` forgotten -> test_samples_are_counted_in_each_bin
 - the shift in cells, not in pixels -> test_the_seeds_strip
-- "not read" where the used RoI ends -> test_the_strips_are_drawn_as_told
+- "in no bin" where the used RoI ends -> test_the_strips_are_drawn_as_told
 - panels of strips with axes of their own, or cut at the shortest
   -> test_the_strips_are_drawn_as_told
 - the size of the first bin told for all -> test_bins_of_two_sizes_are_both_named
 - a border one level off; the longer side for sqrt(w h); cells by the other rule; a box
   on every level below its own -> test_the_borders_of_both_rules,
   test_boxes_on_their_levels_by_hand
+- the order of the two steps, or a point past the last cell
+  -> test_two_steps_in_either_order_by_hand, test_two_steps_need_cells_on_both_sides
+- P6 of the floor of half the cells, or M with the channels of C
+  -> test_the_pyramid_told_is_that_of_the_model
+- arrows that start at the far side of a block -> test_the_pyramid_is_drawn_as_told
 """
 
 from __future__ import annotations
@@ -329,14 +334,18 @@ def test_the_seeds_strip() -> None:
     spans = [(x, wide) for x, _, wide, _ in rectangles(floor, "bin")]
     assert spans == [(0, 2), (2, 2), (4, 2), (6, 2), (8, 2), (10, 2), (12, 2)]
     assert [x for x, _ in points(floor, "point")] == [k + 0.5 for k in range(14)]
-    ((start_, _, size, _),) = rectangles(floor, "not read")
+    ((start_, _, size, _),) = rectangles(floor, "in no bin")
     assert (start_, size) == (14, 6.78125)
-    assert "not read" in [text.get_text() for text in floor.texts]
-    assert rectangles(layer, "not read") == rectangles(align, "not read") == []
+    assert "in no bin" in [text.get_text() for text in floor.texts]
+    assert rectangles(layer, "in no bin") == rectangles(align, "in no bin") == []
+
+
+WHOLE_BINS = follow(800, 14.5 * 32, 32, 7)  # 14.5 -> 14 cells, and all 14 are read
+SMALL = follow(16, 16.0, 16, 3)  # one cell for three bins
 
 
 @pytest.mark.parametrize(
-    "told", [follow(), follow(400, 133.0, 16, 3, 70.5), follow(16, 16.0, 16, 3)]
+    "told", [follow(), follow(400, 133.0, 16, 3, 70.5), WHOLE_BINS, SMALL]
 )
 def test_the_strips_are_drawn_as_told(told: Misalignment) -> None:
     panels = draw_strips(told, FIVE).axes
@@ -361,7 +370,7 @@ def test_the_strips_are_drawn_as_told(told: Misalignment) -> None:
         lanes = [y for _, y, _, _ in bins]
         assert all(a != b for a, b in pairwise(lanes))
         assert within_limits(panel, bins)
-        rest = [(x, wide) for x, _, wide, _ in rectangles(panel, "not read")]
+        rest = [(x, wide) for x, _, wide, _ in rectangles(panel, "in no bin")]
         gap = steps.roi.end - steps.bins[-1].end
         assert rest == ([(steps.bins[-1].end, gap)] if gap > 0 else [])
         ends = [line.get_xdata()[0] for line in lines(panel, "end")]
@@ -486,6 +495,8 @@ def test_the_pyramid_is_drawn_as_told() -> None:
         arrow = arrows[f"{start} {end}"]
         assert on_border(arrow.xyann, blocks[start])
         assert on_border(arrow.xy, blocks[end])
+        centres = [blocks[name].get_center() for name in (start, end)]
+        assert math.dist(arrow.xyann, arrow.xy) < math.dist(*centres)
     heights = {name: block.get_y() for name, block in blocks.items()}
     assert heights["P2"] == heights["C2"] < heights["M3"] < heights["P6"]
 

@@ -224,7 +224,7 @@ def draw_strip(axes: Axes, steps: AxisSteps, cells: int) -> None:
         y = np.full(len(x), lane + 0.5)
         axes.scatter(x, y, s=14, color=palette.SAMPLE, lw=0, zorder=4, gid="point")
     if steps.bins[-1].end < steps.roi.end:
-        draw_not_read(axes, Span(steps.bins[-1].end, steps.roi.end), far)
+        draw_uncovered(axes, Span(steps.bins[-1].end, steps.roi.end), far)
     for end in steps.roi:
         axes.axvline(end, color=palette.ROI, lw=1, ls=":", zorder=2, gid="end")
     axes.set(xlim=(near - 0.3, far + 0.3), ylim=(4.1, -0.1))
@@ -233,7 +233,7 @@ def draw_strip(axes: Axes, steps: AxisSteps, cells: int) -> None:
     axes.tick_params(labelsize=8, left=False)
 
 
-def draw_not_read(axes: Axes, span: Span, far: float) -> None:
+def draw_uncovered(axes: Axes, span: Span, far: float) -> None:
     """The rest of the RoI, in the lanes of the bins; named where the name fits."""
     rest = Rectangle(
         *((span.start, 2.05), span.size, 1.9),
@@ -241,10 +241,10 @@ def draw_not_read(axes: Axes, span: Span, far: float) -> None:
         edgecolor=palette.FAULT,
         hatch="////",
         lw=0,
-        gid="not read",
+        gid="in no bin",
     )
     axes.add_patch(rest)
     if span.size > 0.1 * far:
         white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         style: dict[str, Any] = {"ha": "center", "va": "center", "bbox": white}
-        axes.text(span.centre, 3, "not read", fontsize=8, **style)
+        axes.text(span.centre, 3, "in no bin", fontsize=8, **style)
