@@ -287,6 +287,18 @@ def test_the_anchors_of_a_cell_are_those_of_its_level() -> None:
 
 # Non-maximum suppression
 
+CROWDED = np.array(
+    [
+        (2, 2, 10, 10),
+        (3, 3, 11, 11),
+        (2.5, 3, 10.5, 10),
+        (13, 4, 19, 12),
+        (2, 3, 10, 11),
+    ]
+)
+SCORES = np.arange(5.0, 0, -1)
+"""Four boxes in the same place, and one alone; 17 pixels wide in all."""
+
 ROW = np.array([(10.0 * k, 0, 10.0 * k + 20, 10) for k in range(4)])
 """Neighbours share a half: IoU 100 / 300."""
 
@@ -356,6 +368,13 @@ def test_numbers_stand_where_no_other_box_has_a_corner() -> None:
     (axes,) = figure.axes
     places = {t.get_text(): t.get_position() for t in axes.texts}
     assert (places["0"], places["1"]) == ((0, 4), (0, 8))
+
+
+def test_numbers_of_boxes_that_nearly_coincide_stand_apart() -> None:
+    figure, _ = draw_nms(CROWDED, SCORES, 0.5)
+    places = np.array([text.get_position() for text in figure.axes[0].texts])
+    apart = np.linalg.norm(places[:, None] - places, axis=2) + 99 * np.eye(len(places))
+    assert apart.min() >= 0.15 * 17
 
 
 # Masks
@@ -435,6 +454,9 @@ def test_a_roi_beyond_the_image_is_in_view() -> None:
 def test_many_cells_have_no_numbers() -> None:
     figure, told = draw_mask_target(np.ones((9, 9), np.uint8), box(0, 0, 9, 9), 9)
     assert written(figure.axes[1]) == {}
+    assert list(figure.axes[1].get_xticks()) == [0.5, 2.5, 4.5, 6.5, 8.5]
+    labels = [text.get_text() for text in figure.axes[1].get_yticklabels()]
+    assert labels == ["0", "2", "4", "6", "8"]
     assert np.array_equal(pixels(figure.axes[1]), told.soft)
 
 
@@ -589,6 +611,10 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "nms, 2 panels": lambda: draw_nms(ROW, box(0.7, 0.9, 0.8, 0.1), 0.25)[0],
     "nms, 3 panels": lambda: draw_nms(ROW[:3], box(1, 0.9, 0.8), 0.5)[0],
     "nms, 4 panels": lambda: draw_nms(ROW, box(1, 0.9, 0.8, 0.7), 0.5)[0],
+    "nms, long titles": lambda: draw_nms(CROWDED, SCORES, 0.5)[0],
+    "nms, two rows": lambda: draw_nms(CROWDED, SCORES, 0.8)[0],
+    "nms, flat": lambda: draw_nms(CROWDED * (2, 1, 2, 1), SCORES, 0.5)[0],
+    "nms, tall": lambda: draw_nms(CROWDED * (1, 4, 1, 4), SCORES, 0.5)[0],
     "target": lambda: draw_mask_target(DIAGONAL, box(1, 1, 7, 7), 5)[0],
     "paste": lambda: draw_pasted_mask(np.eye(8), box(1, 1, 7, 7), (9, 9))[0],
     "ap": lambda: draw_average_precision(tell_average_precision(*HAND)),

@@ -18,6 +18,9 @@ from maskrcnn_scratch.reference.boxes import box_iou
 from maskrcnn_scratch.reference.nms import nms
 
 COLUMNS = 4  # panels in a row
+PANEL, TALLEST = 2.4, 3.2  # inches: the width of a panel, and its height at most
+TITLE_LINE, LEGEND = 0.17, 0.6  # inches high
+ROOM = 0.15  # that a number takes, of the picture's width
 STYLES = {
     "keeps": (palette.ROI, "-", 3.0, "kept in this step"),
     "kept": (palette.ROI, "-", 1.2, "kept before"),
@@ -71,14 +74,7 @@ def draw_nms(
     steps = nms_steps(boxes, scores, iou_threshold)
     if not steps:
         raise ValueError("there are no boxes to suppress")
-    columns = min(COLUMNS, len(steps))
-    rows = math.ceil(len(steps) / columns)
-    figure = Figure(figsize=(max(5.0, 2.4 * columns), 3.0 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    x1, y1, x2, y2 = around(*boxes)
-    for axes in panels:
-        axes.set(xlim=(x1, x2), ylim=(y2, y1), aspect="equal")
-        axes.set(xticks=[], yticks=[])
+    figure, panels = empty_panels(boxes, steps)
     for number, (axes, step) in enumerate(zip(panels, steps, strict=False)):
         draw_step(axes, boxes, step)
         told = [f"{number + 1}. keep {step.keeps}, score {scores[step.keeps]:.4g}"]
@@ -87,6 +83,25 @@ def draw_nms(
             for other, iou in step.dropped.items()
         ]
         axes.set_title("\n".join(told), fontsize=9, loc="left")
+    return figure, steps
+
+
+def empty_panels(
+    boxes: Float[np.ndarray, "n 4"], steps: list[NmsStep]
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a legend and room for the boxes and the titles of all steps."""
+    columns = min(COLUMNS, len(steps))
+    rows = math.ceil(len(steps) / columns)
+    x1, y1, x2, y2 = around(*boxes)
+    height = min(TALLEST, PANEL * (y2 - y1) / (x2 - x1))
+    height += TITLE_LINE * (2 + max(len(step.dropped) for step in steps))
+    size = (max(5.0, PANEL * columns), height * rows + LEGEND)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
+    for axes in panels:
+        # At the top, as the layout keeps no more room above than the title needs.
+        axes.set(xlim=(x1, x2), ylim=(y2, y1), aspect="equal", anchor="N")
+        axes.set(xticks=[], yticks=[])
     for axes in panels[len(steps) :]:
         axes.set_axis_off()
     lines = [
@@ -95,7 +110,7 @@ def draw_nms(
     ]
     ncols = 4 if columns == COLUMNS else 2
     figure.legend(handles=lines, loc="outside lower center", ncols=ncols, frameon=False)
-    return figure, steps
+    return figure, panels
 
 
 def draw_step(axes: Axes, boxes: Float[np.ndarray, "n 4"], step: NmsStep) -> None:
@@ -117,19 +132,27 @@ def draw_step(axes: Axes, boxes: Float[np.ndarray, "n 4"], step: NmsStep) -> Non
 
 
 def number_places(boxes: Float[np.ndarray, "n 4"]) -> list[tuple[float, float]]:
-    """Where each box's number stands: the corner furthest from all other boxes'."""
-    places = []
+    """At which of its corners each box's number stands.
+
+    Numbers stay apart first of all, then away from the corners of all other boxes.
+    """
+    room = ROOM * float(np.ptp(boxes[:, ::2]))
+    places: list[tuple[float, float]] = []
     for index, box in enumerate(boxes):
         others = [
-            c for k, other in enumerate(boxes) if k != index for c in corners(other)
+            c for other in np.delete(boxes, index, axis=0) for c in corners(other)
         ]
-        places.append(
-            max(
-                corners(box),
-                key=lambda c: min((math.dist(c, o) for o in others), default=0),
-            )
-        )
+        free = [
+            (min(room, nearest(corner, places)), nearest(corner, others))
+            for corner in corners(box)
+        ]
+        places.append(corners(box)[max(range(4), key=free.__getitem__)])
     return places
+
+
+def nearest(point: tuple[float, float], points: list[tuple[float, float]]) -> float:
+    """The distance to the nearest of some points, infinite where there are none."""
+    return min((math.dist(point, other) for other in points), default=math.inf)
 
 
 def corners(box: Box) -> list[tuple[float, float]]:
