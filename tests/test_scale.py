@@ -332,7 +332,7 @@ def test_an_rpn_alone_is_judged_by_its_recall(shapes: Path, tmp_path: Path) -> N
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert rows(out)[-1]["ar_1000"] == pytest.approx(metrics["proposals"]["ar_1000"])
     assert 0 < metrics["proposals"]["ar_1000"] <= 1
-    assert "ar_1000" in said.file.getvalue()  # type: ignore[attr-defined]
+    assert "AR@1000" in said.file.getvalue()  # type: ignore[attr-defined]
     assert (out / "best" / "model.safetensors").is_file()
 
 
