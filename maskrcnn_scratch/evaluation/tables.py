@@ -30,12 +30,10 @@ def per_class_table(scores: Mapping[str, Scores]) -> Table:
     bars = {"AP": None, "AP50": 0.5, "AP75": 0.75}
     if len(scores) > 2:
         del bars["AP75"]
-    columns = [f"{NAMES[kind]} {bar}" for kind in scores for bar in bars]
+    columns = [f"{NAMES[kind]}\n{bar}" for kind in scores for bar in bars]
     table = Table("class", "objects", *columns, title=limits(scores), show_footer=False)
     for column in table.columns[1:]:
         column.justify = "right"
-        # Headers may be broken between words, not within: "keypoint" over "AP50".
-        column.min_width = max(map(len, str(column.header).split()))
     any_kind = next(iter(scores.values()))
     by_class = [kind.class_ap(bar) for kind in scores.values() for bar in bars.values()]
     for k, name in enumerate(any_kind.class_names):
