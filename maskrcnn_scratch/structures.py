@@ -83,6 +83,11 @@ class Detections(_Record):
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def select(self, index: Tensor) -> Detections:
+        """The detections that ``index`` (integers or a boolean mask) names."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return Detections(**{name: value[index] for name, value in known.items()})
+
     def rows_yx(self) -> Float[Tensor, "detections 6"]:
         """A table of [y1, x1, y2, x2, class, score], as matterport's system has it.
 

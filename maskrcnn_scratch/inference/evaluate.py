@@ -28,6 +28,7 @@ from maskrcnn_scratch.inference.found import (
     detect_all,
 )
 from maskrcnn_scratch.inference.predict import Predictor
+from maskrcnn_scratch.inference.settings import what_it_reads
 from maskrcnn_scratch.models import ModelConfig
 from maskrcnn_scratch.processes import rank
 
@@ -58,14 +59,8 @@ def evaluate_run(
     """
     predictor = Predictor.load(run)
     config = predictor.model.config
-    kinds = kinds_of(config)
-    dataset = CocoDataset(
-        data_dir,
-        split,
-        masks="segm" in kinds,
-        keypoints="keypoints" in kinds,
-        proposals=proposals,
-    )
+    reads = what_it_reads(config)
+    dataset = CocoDataset(data_dir, split, proposals=proposals, **reads)
     labels = dataset_labels(predictor.class_names, dataset.class_names)
     console = console or Console(quiet=rank() > 0)
     began = time.perf_counter()

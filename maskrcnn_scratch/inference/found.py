@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -93,19 +93,10 @@ def dataset_labels(known: list[str], given: list[str]) -> Int64[Tensor, " labels
 
 def relabelled(found: Detections, labels: Int64[Tensor, " labels"]) -> Detections:
     """In the data set's labels, without those that it has not."""
-    found = only(found, labels[found.labels] > 0)
+    found = found.select(labels[found.labels] > 0)
     return replace(found, labels=labels[found.labels])
 
 
 def shown(found: Detections) -> Detections:
     """Those sure enough to be drawn."""
-    kept = found.scores >= SHOWN_SCORE
-    return only(found, kept)
-
-
-def only(found: Detections, kept: Bool[Tensor, " detections"]) -> Detections:
-    """The detections that ``kept`` marks."""
-    fields = {
-        name: value[kept] for name, value in vars(found).items() if value is not None
-    }
-    return Detections(**fields)
+    return found.select(found.scores >= SHOWN_SCORE)

@@ -77,10 +77,11 @@ class Predictor:
         given = None
         if proposals is not None:
             given = [scale_boxes(proposals.to(device), size, seen)]
+        found: Detections
         (found,) = self.model(
             [resize_image(image.to(device), seen, rule.filter)], proposals=given
         )
-        found = at_least(found, score_threshold)
+        found = found.select(found.scores >= score_threshold)
         boxes = scale_boxes(found.boxes, seen, size)
         maps, points = found.mask_probabilities, found.keypoints
         masks = None
@@ -91,15 +92,6 @@ class Predictor:
         if points is not None:
             points = points * points.new_tensor([*ratios(seen, size), 1.0])
         return replace(found, boxes=boxes, masks=masks, keypoints=points).to("cpu")
-
-
-def at_least(found: Detections, score_threshold: float) -> Detections:
-    """The detections with this score or more."""
-    kept = found.scores >= score_threshold
-    fields = {
-        name: value[kept] for name, value in vars(found).items() if value is not None
-    }
-    return Detections(**fields)
 
 
 def ratios(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:

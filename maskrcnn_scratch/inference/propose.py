@@ -38,6 +38,13 @@ def write_run_proposals(
     Raises FileNotFoundError, or ValueError for a model without RPN.
     """
     model = Predictor.load(run).model
+    if model.rpn is not None and most is not None:
+        config = model.rpn.config
+        model.rpn.config = replace(
+            config,
+            rpn_pre_nms_test=max(most, config.rpn_pre_nms_test),
+            rpn_post_nms_test=most,
+        )
     keypoints = model.config.keypoints > 0
     dataset = CocoDataset(data_dir, split, masks=False, keypoints=keypoints)
     console = console or Console()
@@ -49,7 +56,7 @@ def write_run_proposals(
         disable=not console.is_terminal,
     ):
         image, target = dataset[index]
-        found[target.image_id] = propose(model, image, most)
+        found[target.image_id] = propose(model, image)
     boxes = {image_id: its_boxes for image_id, (its_boxes, _) in found.items()}
     recall = average_recall(dataset.annotation_file, boxes)
     write_proposals(out, str(run), found)
@@ -58,7 +65,7 @@ def write_run_proposals(
 
 @torch.no_grad()
 def propose(
-    model: MaskRCNN, image: Float[Tensor, "3 height width"], most: int | None = None
+    model: MaskRCNN, image: Float[Tensor, "3 height width"]
 ) -> tuple[Float[Tensor, "p 4"], Float[Tensor, " p"]]:
     """Boxes in the frame of ``image`` (RGB in 0..1), and logits, best first.
 
@@ -66,23 +73,13 @@ def propose(
     """
     if model.rpn is None:
         raise ValueError("the model has no RPN: it was trained on given proposals")
-    config = model.rpn.config
-    if most is not None:
-        model.rpn.config = replace(
-            config,
-            rpn_pre_nms_test=max(most, config.rpn_pre_nms_test),
-            rpn_post_nms_test=most,
-        )
-    try:
-        size = (image.shape[1], image.shape[2])
-        rule = resize_rule(config)
-        seen = rule.size(size)
-        device = model.pixel_mean.device
-        images = [resize_image(image.to(device), seen, rule.filter)]
-        maps = model.feature_maps(model.batch(images))
-        (found,) = model.proposals(maps, image_sizes(images), None)
-    finally:
-        model.rpn.config = config
+    size = (image.shape[1], image.shape[2])
+    rule = resize_rule(model.config)
+    seen = rule.size(size)
+    device = model.pixel_mean.device
+    images = [resize_image(image.to(device), seen, rule.filter)]
+    maps = model.feature_maps(model.batch(images))
+    (found,) = model.proposals(maps, image_sizes(images), None)
     boxes = scale_boxes(found.boxes[found.filled], seen, size)
     scores = found.scores[found.filled]
     large = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import TypeAdapter
 
@@ -39,6 +39,18 @@ def prediction_settings(saved: dict[str, Any]) -> PredictSettings:
             f" {', '.join(sorted(saved.keys() - known))} are not known"
         )
     return TypeAdapter(PredictSettings).validate_python(saved)
+
+
+class Reads(TypedDict):
+    """What a CocoDataset is asked for."""
+
+    masks: bool
+    keypoints: bool
+
+
+def what_it_reads(config: ModelConfig) -> Reads:
+    """The parts of a data set that the model learns from, or is measured by."""
+    return {"masks": config.mask_head != "none", "keypoints": config.keypoints > 0}
 
 
 def resize_rule(config: ModelConfig) -> ResizeRule:

@@ -131,12 +131,12 @@ class BoxHead(nn.Module):
             config.score_threshold,
             config.box_weights,
         )
-        large = (boxes[..., 2:] - boxes[..., :2] >= config.detection_min_size).all(2)
-        roi, label = torch.nonzero(large & (scores > -torch.inf), as_tuple=True)
+        roi, label = torch.nonzero(scores > -torch.inf, as_tuple=True)
         boxes, scores, image = boxes[roi, label], scores[roi, label], rois[roi, 0]
+        large = (boxes[:, 2:] - boxes[:, :2] >= config.detection_min_size).all(1)
         found = []
         for number in range(len(sizes)):
-            own = torch.nonzero(image == number).flatten()
+            own = torch.nonzero((image == number) & large).flatten()
             box, score, own_label = boxes[own], scores[own], label[own]
             kept = ops.batched_nms(
                 box, score, own_label, config.nms_iou, config.max_detections

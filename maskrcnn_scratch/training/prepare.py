@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from maskrcnn_scratch.data import CocoDataset, make_loader
 from maskrcnn_scratch.data.batches import Batch
-from maskrcnn_scratch.inference.settings import resize_rule
+from maskrcnn_scratch.inference.settings import resize_rule, what_it_reads
 from maskrcnn_scratch.models import MaskRCNN, ModelConfig
 from maskrcnn_scratch.processes import rank, world_size
 from maskrcnn_scratch.training.config import ConfigError, RunConfig, TrainConfig
@@ -34,12 +34,11 @@ def open_dataset(config: RunConfig, data_dir: str | Path) -> CocoDataset:
     dataset = CocoDataset(
         data_dir,
         config.data.train_split,
-        masks=config.model.mask_head != "none",
-        keypoints=config.model.keypoints > 0,
         proposals=config.data.proposals,
         most_proposals=config.data.most_proposals,
         seed=config.train.seed,
         cache=config.data.cache,
+        **what_it_reads(config.model),
     )
     wanted, found = config.model.keypoints, len(dataset.keypoint_names)
     if wanted not in (0, found):

@@ -11,6 +11,7 @@ from maskrcnn_scratch.data import CocoDataset
 from maskrcnn_scratch.inference.evaluate import kinds_of, recall_of, scores_of
 from maskrcnn_scratch.inference.found import dataset_labels, detect_all
 from maskrcnn_scratch.inference.predict import Predictor
+from maskrcnn_scratch.inference.settings import what_it_reads
 from maskrcnn_scratch.processes import rank
 from maskrcnn_scratch.training.config import RunConfig
 from maskrcnn_scratch.training.metrics import Row, read_metrics
@@ -77,10 +78,9 @@ def open_validation(
     dataset = CocoDataset(
         data_dir,
         config.data.val_split,
-        masks=config.model.mask_head != "none",
-        keypoints=config.model.keypoints > 0,
         proposals=config.data.val_proposals,
         most_proposals=config.data.most_proposals,
         cache=config.data.cache,
+        **what_it_reads(config.model),
     )
     return Validation(config, dataset, class_names, out)
