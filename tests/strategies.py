@@ -1,38 +1,21 @@
-"""Hypothesis strategies that shrink to something a student can read.
-
-Coordinates are drawn as sixteenths and sizes directly, so a counterexample shows
-numbers such as 2.0625, not 2.0612345e-3.
-"""
+"""Hypothesis strategies that shrink to something a student can read."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from maskrcnn_scratch.learning.strategies import Array, boxes, sixteenths
 
-
-def sixteenths(low: float, high: float) -> st.SearchStrategy[float]:
-    """Multiples of 1/16 between low and high: exact in float32 and easy to read."""
-    return st.integers(round(low * 16), round(high * 16)).map(lambda n: n / 16)
-
-
-@st.composite
-def boxes(
-    draw: st.DrawFn, count: int | None = None, extent: float = 32, smallest: float = 0.0
-) -> Array:
-    """Boxes (n, 4) xyxy within [0, extent]; ``smallest`` is the least side."""
-    n = draw(st.integers(0, 6)) if count is None else count
-    rows = []
-    for _ in range(n):
-        width = draw(sixteenths(smallest, extent))
-        height = draw(sixteenths(smallest, extent))
-        x1 = draw(sixteenths(0, extent - width))
-        y1 = draw(sixteenths(0, extent - height))
-        rows.append((x1, y1, x1 + width, y1 + height))
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+__all__ = [
+    "Array",
+    "boxes",
+    "feature_maps",
+    "grids",
+    "rois",
+    "rois_within",
+    "sixteenths",
+]
 
 
 @st.composite

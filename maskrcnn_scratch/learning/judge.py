@@ -1,0 +1,202 @@
+"""Does a function solve an exercise? If not, the smallest input that shows it.
+
+Hypothesis draws inputs until a law fails, then makes the failing input smaller while it
+still fails.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import seed as seeded
+from hypothesis.errors import Flaky
+
+from maskrcnn_scratch.learning.compare import difference
+from maskrcnn_scratch.learning.exercise import (
+    Exercise,
+    Inputs,
+    Law,
+    Mistake,
+    compiled,
+)
+from maskrcnn_scratch.learning.watched import Problem, Stumbled, Watched
+
+LAW_SECONDS = 30.0  # for the search, once the first inputs have been tried
+FIRST = 10  # inputs that are always tried
+SAMPLES = 80  # inputs on which a misconception must do the same as the student
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the check found: ``problem`` is None where the function is right."""
+
+    exercise: Exercise
+    tried: int
+    problem: Problem | None = None
+    guess: Mistake | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.problem is None
+
+
+def judge(exercise: Exercise, function: Any, seed: int | None = None) -> Report:
+    """Try the function on the exercise's laws, in their order, until one fails.
+
+    The same inputs each time; with ``seed`` others, those of that seed.
+    """
+    if not callable(function):
+        says = f"check needs your function {exercise.name} itself, not its value"
+        return Report(exercise, 0, Problem("wrong type", says))
+    tried = 0
+    for law in exercise.laws:
+        search = Search(law, Watched(function))
+        problem = search.run(seed)
+        tried += search.tried
+        if problem is not None:
+            guess = search.guess(exercise, problem)
+            return Report(exercise, tried, problem, guess)
+    return Report(exercise, tried)
+
+
+class Found(Exception):
+    """A law does not hold. Hypothesis shrinks failures of one class by themselves."""
+
+    problem: Problem
+
+
+@cache
+def found_class(kind: str) -> type[Found]:
+    """A class for each kind, so that a wrong value does not become an exception."""
+    return type(f"Found_{kind}", (Found,), {})
+
+
+def drawn(
+    attempt: Callable[[Inputs], None], law: Law, examples: int, seed: int | None
+) -> Callable[[], None]:
+    """Hypothesis calls ``attempt`` with inputs of the law; the same for one seed."""
+    test: Callable[[], None] = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=seed is None,
+        database=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )(given(law.given)(attempt))
+    return test if seed is None else seeded(seed)(test)
+
+
+@cache
+def samples_of(law: Law) -> list[Inputs]:
+    """Inputs by which misconceptions are told apart."""
+    samples: list[Inputs] = []
+
+    def keep(inputs: Inputs) -> None:
+        samples.append(inputs)
+
+    drawn(keep, law, SAMPLES, seed=None)()
+    return samples
+
+
+@dataclass
+class Search:
+    """The inputs of one law, tried on one function."""
+
+    law: Law
+    function: Watched
+    tried: int = 0
+    smallest: Problem | None = None
+    ends: float = 0.0
+    over: bool = False
+
+    def run(self, seed: int | None) -> Problem | None:
+        """The smallest problem that was found."""
+        test = drawn(self.attempt, self.law, self.law.examples, seed)
+        self.ends = time.monotonic() + LAW_SECONDS
+        try:
+            test()
+        except Found as found:
+            return found.problem
+        except Flaky:  # it failed once, and not again
+            if self.smallest is None:
+                raise
+            if not self.over and time.monotonic() < self.ends:
+                says = "your function gives other values when it is called again"
+                return replace(self.smallest, kind="not repeatable", says=says)
+        return self.smallest
+
+    def attempt(self, inputs: Inputs) -> None:
+        """One input; raises Found where the law does not hold on it."""
+        if self.over or (self.tried >= FIRST and time.monotonic() > self.ends):
+            return
+        self.tried += 1
+        problem = self.problem(inputs)
+        if problem is None:
+            return
+        self.smallest = problem
+        self.over = problem.kind in ("endless", "unsolved")
+        found = found_class(problem.kind)(problem.says)
+        found.problem = problem
+        raise found
+
+    def problem(self, inputs: Inputs) -> Problem | None:
+        """What is wrong on this input."""
+        expected = self.law.expected(**inputs)
+        try:
+            got = self.value(self.function, inputs)
+        except Stumbled as error:
+            return Problem(
+                *(error.kind, error.says, self.law.says, inputs, expected),
+                printed=self.function.printed,
+                figure=error.figure,
+            )
+        found = difference(got, expected, self.law.tolerance)
+        if found is None:
+            return None
+        return Problem(
+            *(found.kind, found.says, self.law.says, inputs, expected, got),
+            printed=self.function.printed,
+        )
+
+    def value(self, function: Watched, inputs: Inputs) -> Any:
+        """What is compared: the function's value, or what the law makes of it."""
+        if self.law.got is None:
+            return function(*inputs.values())
+        try:
+            return self.law.got(function, **inputs)
+        except Stumbled:
+            raise
+        except Exception as error:
+            says = f"the check could not go on with your function's value: {error}"
+            raise Stumbled("wrong type", says) from None
+
+    def guess(self, exercise: Exercise, problem: Problem) -> Mistake | None:
+        """The misconception that does what the function does, on all samples."""
+        if problem.kind in ("unsolved", "endless", "changed input", "not repeatable"):
+            return None
+        samples = [problem.inputs, *samples_of(self.law)]
+        for mistake in exercise.mistakes:
+            text = exercise.wrong(mistake)
+            wrong = compiled(text, exercise.name, f"<{exercise.id}: {mistake.name}>")
+            if all(self.alike(Watched(wrong), inputs) for inputs in samples):
+                return mistake
+        return None
+
+    def alike(self, wrong: Watched, inputs: Inputs) -> bool:
+        """Whether both give the same value, or stumble in the same way."""
+        outcomes = []
+        for function in (self.function, wrong):
+            try:
+                outcomes.append(self.value(function, inputs))
+            except Stumbled as error:
+                outcomes.append(error.kind)
+        mine, other = outcomes
+        return difference(mine, other, self.law.tolerance) is None
