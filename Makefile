@@ -1,6 +1,7 @@
 # make demo   trains a small Mask R-CNN and shows what it finds
 # make test   runs the tests
-# Both make .venv first, where it is missing, and use it again later.
+# make lab    opens the course's notebooks in JupyterLab
+# All make .venv first, where it is missing, and use it again later.
 #
 # Another Python: make PYTHON=/path/to/python3.12 test.  Slow tests left out:
 # make PYTEST_ARGS='-m "not slow"' test.
@@ -16,13 +17,20 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   && echo $(p))) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lowest clean
+.PHONY: help demo lab notebooks test lint lowest clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Train on generated shapes and show what is found
 	$(BIN)/maskrcnn-scratch demo --out demo
+
+lab: $(VENV)/installed-course ## Open the course's notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+# As many notebooks at a time as there are cores, so one thread each.
+notebooks: $(VENV)/installed-course ## Build the notebooks from the lessons
+	OMP_NUM_THREADS=1 $(BIN)/maskrcnn-scratch course build --jobs $(WORKERS)
 
 # Each test process computes with one thread: there are as many processes as cores.
 test: $(VENV)/installed-dev ## Run the tests
@@ -56,6 +64,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,h5,tensorboard]"
+	touch $@
+
+$(VENV)/installed-course: $(VENV)/installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[course]"
 	touch $@
 
 .venv-lowest/installed: pyproject.toml .ci/lower_bounds.py

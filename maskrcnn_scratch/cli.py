@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from maskrcnn_scratch.commands import data, weights
+from maskrcnn_scratch.commands import course, data, weights
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.cost import cost
@@ -34,6 +34,7 @@ app.command(rich_help_panel="Train and use")(predict)
 app.command(rich_help_panel="Train and use")(proposals)
 app.add_typer(data.app, name="data", rich_help_panel="Train and use")
 app.add_typer(weights.app, name="weights", rich_help_panel="Train and use")
+app.add_typer(course.app, name="course", rich_help_panel="Teach and learn")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(cost)
 app.command(rich_help_panel="Look inside")(misalignment)

@@ -1,0 +1,67 @@
+"""``maskrcnn-scratch course``: the notebooks of the course."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Build the notebooks of the course.", no_args_is_help=True)
+
+Chapters = Annotated[
+    list[str] | None,
+    typer.Argument(help="Numbers or names, such as 03; all, if none is given."),
+]
+
+
+@app.command()
+def build(
+    chapters: Chapters = None,
+    tutorial: Annotated[
+        Path, typer.Option(help="The folder of lessons, NN_name.py.")
+    ] = Path("tutorial"),
+    out: Annotated[Path, typer.Option(help="The folder of notebooks.")] = Path(
+        "notebooks"
+    ),
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; fail where a notebook is not current."
+        ),
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="How many notebooks to run at a time.")
+    ] = 1,
+) -> None:
+    """Turn the lessons into executed notebooks, blank for students and solved.
+
+    \b
+    Needs the extra "course". A notebook that was edited since
+    it was built is left as it is. Exit status 1 where a cell
+    fails, a notebook was left, or --check finds a difference.
+
+    \b
+    maskrcnn-scratch course build 03 04
+    maskrcnn-scratch course build --check --jobs 2
+    """
+    from maskrcnn_scratch.learning.exercises import EXERCISES
+    from maskrcnn_scratch.learning.notebooks import build as builder
+
+    work = builder.check if check else builder.build
+    well = True
+    for report in work(tutorial, out, EXERCISES, chapters or [], jobs):
+        if report.runs:
+            print(f"{report.lesson}: {'; '.join(report.runs)}", flush=True)
+        for path in report.kept:
+            print(
+                f"{path} was edited since it was built: left as it is "
+                "(rename it to have it built again)",
+                file=sys.stderr,
+            )
+        for problem in report.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        well = well and not report.kept and not report.problems
+    if not well:
+        raise typer.Exit(1)
