@@ -16,6 +16,7 @@ from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.cost import cost
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
+from maskrcnn_scratch.commands.exercises import check, exercise
 from maskrcnn_scratch.commands.misalignment import misalignment
 from maskrcnn_scratch.commands.proposals import proposals
 from maskrcnn_scratch.commands.runs import evaluate, predict, train
@@ -38,6 +39,8 @@ app.add_typer(course.app, name="course", rich_help_panel="Teach and learn")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(cost)
 app.command(rich_help_panel="Look inside")(misalignment)
+app.command(rich_help_panel="Teach and learn")(exercise)
+app.command(rich_help_panel="Teach and learn")(check)
 app.command(rich_help_panel="This machine")(doctor)
 app.command(rich_help_panel="This machine")(bench)
 

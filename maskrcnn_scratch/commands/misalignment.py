@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskrcnn_scratch.commands.figure_name import check_figure_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
     from maskrcnn_scratch.figures.misalignment import Misalignment
     from maskrcnn_scratch.reference.roi_steps import AxisSteps
-
-FIGURES = (".pdf", ".png", ".svg")
 
 
 def misalignment(
@@ -47,10 +47,7 @@ def misalignment(
     from maskrcnn_scratch.figures.misalignment import draw_misalignment, follow
     from maskrcnn_scratch.files import replacing_file
 
-    if figure is not None and figure.suffix.lower() not in FIGURES:
-        raise ValueError(
-            f"--figure {figure}: the name must end in {', '.join(FIGURES)}"
-        )
+    check_figure_name(figure)
     told = follow(image, object_side, stride, out_size, start)
     console = Console(highlight=False)
     console.print(

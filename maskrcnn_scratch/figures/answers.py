@@ -67,7 +67,7 @@ def mark(axes: Axes, wrong: np.ndarray) -> None:
     for row, column in np.argwhere(wrong):
         axes.add_patch(
             Rectangle(
-                *((column - 0.5, row - 0.5), 1, 1),
+                *((column - 0.45, row - 0.45), 0.9, 0.9),
                 fill=False,
                 edgecolor=palette.FAULT,
                 linewidth=2,

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+VALUE = "your function's value"
+WRONG_VALUE = f"{VALUE} is not what is expected"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -23,7 +26,7 @@ def difference(got: Any, expected: Any, tolerance: float) -> Difference | None:
     A number may be Python's, NumPy's or torch's, an array also a torch tensor or nested
     lists; tuples and lists stand for each other.
     """
-    return _difference(plain(got), plain(expected), tolerance, "your function's value")
+    return _difference(plain(got), plain(expected), tolerance, VALUE)
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from maskrcnn_scratch.figures.answers import draw_answer
+from maskrcnn_scratch.learning.compare import WRONG_VALUE
 from maskrcnn_scratch.learning.exercise import Exercise
 from maskrcnn_scratch.learning.exercises import find
 from maskrcnn_scratch.learning.judge import Report, judge
@@ -83,13 +84,14 @@ def report_text(report: Report) -> str:
     lines = [f"{head}: not right yet."]
     if problem.law:
         lines.append(f"The law: {problem.law}")
-    lines.append(f"{problem.says[0].upper()}{problem.says[1:]}.")
+    if problem.says != WRONG_VALUE:
+        lines.append(f"{problem.says[0].upper()}{problem.says[1:]}.")
     if problem.inputs:
         lines.append("The smallest input found that shows it:")
         lines += [indented(named(*item)) for item in problem.inputs.items()]
-    if problem.kind in ("wrong value", "not a number", "wrong shape", "wrong type"):
-        lines.append(indented(named("expected", problem.expected)))
-        lines.append(indented(named("got     ", problem.got)))
+    if problem.got is not None or (problem.kind == "wrong type" and problem.inputs):
+        lines.append(named("expected", problem.expected))
+        lines.append(named("got     ", problem.got))
     if problem.printed:
         lines.append("Your function printed:")
         lines += [f"    {line}" for line in problem.printed.splitlines()[:10]]
@@ -100,9 +102,13 @@ def report_text(report: Report) -> str:
 
 
 def hint_line(exercise: Exercise) -> str:
-    """Where help is."""
-    last = len(exercise.hints)
-    return f'Hints: hint("{exercise.id}", 1) to hint("{exercise.id}", {last}).'
+    """Where help is, from where this is read."""
+    if in_notebook():
+        return f'{len(exercise.hints)} hints: hint("{exercise.id}", 1) and so on.'
+    return (
+        f"{len(exercise.hints)} hints: maskrcnn-scratch exercise {exercise.id} "
+        "--hint 1 and so on."
+    )
 
 
 def indented(text: str) -> str:
@@ -123,7 +129,6 @@ def report_figure(report: Report) -> Figure | None:
 
 def in_notebook() -> bool:
     """Whether a Jupyter kernel runs this."""
-    shell = sys.modules.get("IPython")
-    return shell is not None and "IPKernelApp" in getattr(
-        shell.get_ipython(), "config", {}
-    )
+    module = sys.modules.get("IPython")
+    shell = None if module is None else module.get_ipython()
+    return "IPKernelApp" in getattr(shell, "config", {})

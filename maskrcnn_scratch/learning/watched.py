@@ -81,13 +81,15 @@ class Watched:
         for number, (given, after) in enumerate(zip(arguments, mine, strict=True)):
             if not same(given, after):
                 says = f"your function changed its input {self._name(number)}"
-                raise Stumbled("changed input", f"{says}: copy it before you write")
+                raise Stumbled(
+                    "changed input", f"{says}; copy it before you write to it"
+                )
         return value
 
     def _endless(self) -> str:
         return (
-            f"your function did not return within {self.seconds:g} s: "
-            "does every loop in it end?"
+            f"your function did not return within {self.seconds:g} s; look for a "
+            "loop that never ends"
         )
 
     def _name(self, number: int) -> str:
@@ -111,7 +113,7 @@ def told(error: BaseException, function: Function) -> str:
     if not own or own[-1].lineno is None:
         return what
     line = linecache.getline(own[-1].filename, own[-1].lineno).strip()
-    return f"{what}\n  in line {own[-1].lineno} of it: {line}" if line else what
+    return f"{what}, in line {own[-1].lineno}: `{line}`" if line else what
 
 
 def same(one: Any, other: Any) -> bool:

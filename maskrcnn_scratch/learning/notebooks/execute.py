@@ -29,7 +29,7 @@ def executed(notebook: Notebook, limit: float, stop: Event) -> tuple[Notebook, f
 
     Raises:
         BadCell: a cell raises, runs beyond the limit or ends the kernel, or the
-            notebook leaves files behind.
+            notebook leaves files behind (hidden ones, which are caches, are allowed).
         Stopped: it was stopped.
     """
     node = course_library("nbformat").from_dict(notebook)
@@ -53,7 +53,7 @@ def executed(notebook: Notebook, limit: float, stop: Event) -> tuple[Notebook, f
             if (why := explanation(error, limit)) is None:
                 raise
             raise BadCell(running[0], why) from error
-        if left := sorted(os.listdir(folder)):
+        if left := [name for name in os.listdir(folder) if name[0] != "."]:
             raise BadCell(running[0], f"the notebook leaves behind {', '.join(left)}")
     return node, time.perf_counter() - started
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from maskrcnn_scratch.learning.exercise import Exercise
+from maskrcnn_scratch.learning.feedback import DIFFICULTY
 from maskrcnn_scratch.learning.notebooks.source import (
     Cell,
     Lesson,
@@ -122,11 +123,10 @@ def asked(exercise: Exercise) -> str:
     """The text above an exercise, in Markdown, its hints folded away."""
     _, _, number = exercise.id.partition("_")
     chapter = int(exercise.id[2:4])
-    stars = "★" * exercise.difficulty + "☆" * (3 - exercise.difficulty)
+    effort = f"{DIFFICULTY[exercise.difficulty]}, about {exercise.minutes} minutes"
     parts = [
         f"### Exercise {chapter}.{number}: {exercise.title}",
-        f"`{exercise.id}` · difficulty {stars} · about {exercise.minutes} minutes",
-        f"**What you learn.** {exercise.objective}",
+        f"`{exercise.id}`: {effort}. Objective: {exercise.objective}",
         exercise.task.strip(),
     ]
     for count, hint in enumerate(exercise.hints, 1):
