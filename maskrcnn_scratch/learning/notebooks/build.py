@@ -65,15 +65,18 @@ def build(
     """
     for report, texts in run_all(plans(tutorial, exercises, wanted), jobs):
         if not report.problems:
-            report.kept = [
-                out / path for path in texts if not committed.is_ours(out / path)
-            ]
-            with filling_folder(out) as draft:
-                for path, text in texts.items():
-                    if out / path not in report.kept:
-                        (draft / path).parent.mkdir(exist_ok=True)
-                        (draft / path).write_text(text, "utf-8")
+            report.kept = write(texts, out)
         yield report
+
+
+def write(texts: dict[Path, str], out: Path) -> list[Path]:
+    """Put notebooks into their folder; returns those that were edited, and stay."""
+    edited = [path for path in texts if not committed.is_ours(out / path)]
+    with filling_folder(out) as draft:
+        for path in texts.keys() - set(edited):
+            (draft / path).parent.mkdir(exist_ok=True)
+            (draft / path).write_text(texts[path], "utf-8")
+    return [out / path for path in edited]
 
 
 def check(

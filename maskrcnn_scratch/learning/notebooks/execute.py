@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import time
@@ -48,7 +49,9 @@ def executed(notebook: Notebook, limit: float, stop: Event) -> tuple[Notebook, f
         client = notebook_client(node, begins, seconds_left)
         try:
             environment = {**os.environ, "MPLBACKEND": "", "IPYTHONDIR": ipy}
-            client.execute(cwd=folder, env=environment, cleanup_kc=True)
+            asyncio.run(
+                client.async_execute(cwd=folder, env=environment, cleanup_kc=True)
+            )
         except Exception as error:
             if (why := explanation(error, limit)) is None:
                 raise
