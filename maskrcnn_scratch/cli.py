@@ -11,6 +11,7 @@ import sys
 import typer
 
 from maskrcnn_scratch.commands import course, data, weights
+from maskrcnn_scratch.commands.ablation import ablation
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
 from maskrcnn_scratch.commands.cost import cost
@@ -39,6 +40,7 @@ app.add_typer(course.app, name="course", rich_help_panel="Teach and learn")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(cost)
 app.command(rich_help_panel="Look inside")(misalignment)
+app.command(rich_help_panel="Look inside")(ablation)
 app.command(rich_help_panel="Teach and learn")(exercise)
 app.command(rich_help_panel="Teach and learn")(check)
 app.command(rich_help_panel="This machine")(doctor)

@@ -178,7 +178,7 @@ FLOORS = [
     {"evaluation"},
     {"inference"},
     {"training"},
-    {"benchmarks", "demo", "doctor"},
+    {"benchmarks", "demo", "doctor", "experiments"},
     {"commands"},
     {"cli"},
     {"__main__"},

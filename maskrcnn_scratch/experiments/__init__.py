@@ -1,0 +1,1 @@
+"""Floor 6: trainings in miniature, for lessons and claims."""
