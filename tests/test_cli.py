@@ -41,6 +41,7 @@ COMMANDS = [
     ["data", "check"],
     ["weights", "inspect"],
     ["weights", "convert"],
+    ["course", "build"],
     ["anatomy"],
     ["misalignment"],
     ["doctor"],
