@@ -38,22 +38,23 @@ class LevelRule:
     borders: tuple[float, ...]
 
 
-def level_of(side: float, rounding: Rounding) -> int:
+def level_of(side: float, rounding: Rounding, k0: int = 4) -> int:
     """The level of a square box."""
-    return fpn_level(np.array([0.0, 0.0, side, side]), rounding=rounding)
+    return fpn_level(np.array([0.0, 0.0, side, side]), k0, rounding=rounding)
 
 
-def follow_rule(rounding: Rounding) -> LevelRule:
+def follow_rule(rounding: Rounding, k0: int = 4) -> LevelRule:
     """The borders of a rule, found by halving, as the rule is a step function."""
-    levels = range(level_of(SMALLEST, rounding), level_of(LARGEST, rounding) + 1)
-    return LevelRule(tuple(levels), tuple(border(k, rounding) for k in levels[1:]))
+    lowest, highest = (level_of(side, rounding, k0) for side in (SMALLEST, LARGEST))
+    levels = range(lowest, highest + 1)
+    return LevelRule(tuple(levels), tuple(border(k, rounding, k0) for k in levels[1:]))
 
 
-def border(level: int, rounding: Rounding) -> float:
+def border(level: int, rounding: Rounding, k0: int = 4) -> float:
     """The smallest side that is read from this level."""
     below, above = SMALLEST, LARGEST
     while below < (middle := (below + above) / 2) < above:
-        if level_of(middle, rounding) >= level:
+        if level_of(middle, rounding, k0) >= level:
             above = middle
         else:
             below = middle
