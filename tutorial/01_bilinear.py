@@ -14,7 +14,7 @@
 # # 1 Bilinear interpolation
 #
 # RoIAlign, the layer that made Mask R-CNN work, does one thing that RoIPool does not:
-# it reads the feature map **between** its cells. This chapter is about one such reading.
+# it reads the feature map **between** its cells. This chapter is about such a reading.
 #
 # **After this chapter you can**
 #

@@ -17,6 +17,7 @@ from maskrcnn_scratch.learning.exercise import Function, Inputs
 from maskrcnn_scratch.learning.timeout import TookTooLong, within
 
 CALL_SECONDS = 5.0
+ENDLESS = "your function did not return within {:g} s; look for a loop that never ends"
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,8 @@ class Watched:
     the user's, passes. What it prints is kept in ``printed``.
     """
 
-    def __init__(self, function: Function, seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, function: Function) -> None:
         self.function = function
-        self.seconds = seconds
         self.printed = ""
 
     def __call__(self, *arguments: Any) -> Any:
@@ -63,11 +63,11 @@ class Watched:
         try:
             with contextlib.redirect_stdout(printed), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                value = within(self.seconds, self.function, *mine)
+                value = within(CALL_SECONDS, self.function, *mine)
         except KeyboardInterrupt:
             raise
         except TookTooLong:
-            raise Stumbled("endless", self._endless()) from None
+            raise Stumbled("endless", ENDLESS.format(CALL_SECONDS)) from None
         except NotImplementedError:
             raise Stumbled("unsolved", "it is not solved yet") from None
         except Stumbled:
@@ -85,12 +85,6 @@ class Watched:
                     "changed input", f"{says}; copy it before you write to it"
                 )
         return value
-
-    def _endless(self) -> str:
-        return (
-            f"your function did not return within {self.seconds:g} s; look for a "
-            "loop that never ends"
-        )
 
     def _name(self, number: int) -> str:
         code = getattr(self.function, "__code__", None)
