@@ -136,8 +136,7 @@ def draw_grid(axes: Axes, told: ChosenLevel, rounding: Rounding) -> None:
         f" {wide} {TIMES} {high} cells",
         fontsize=10,
     )
-    axes.set_xticks([0, told.width])
-    axes.set_yticks([0, told.height])
+    axes.set(xticks=[told.width], yticks=[told.height])
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=8)
 

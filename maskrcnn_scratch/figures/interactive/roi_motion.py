@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from maskrcnn_scratch.figures import palette
 from maskrcnn_scratch.figures.interactive.explore import Choice, Slider, explore
@@ -36,7 +37,8 @@ from maskrcnn_scratch.reference.roi_pool import roi_pool, roi_pool_steps
 from maskrcnn_scratch.reference.roi_steps import Span
 
 IMAGE = 128  # pixels a side
-FARTHEST, LARGEST = 64, 64  # of x and y, and of the side: the RoI stays in the picture
+FARTHEST = 64  # of x and y, in pixels
+SMALLEST, LARGEST = 16, 64  # side of the RoI in pixels: it stays in the picture
 RISE = 16  # pixels to the right, or down, by which the slope rises by 1
 TOP = 2 * IMAGE / RISE
 
@@ -133,10 +135,8 @@ def draw_moved_roi(
     """
     told = follow_motion(x, y, size, stride, out_size, rounding)
     figure = Figure(figsize=(8.4, 6.0))
-    for left, name, read in (
-        (0.04, "RoIPool", told.pool),
-        (0.535, "RoIAlign", told.align),
-    ):
+    sides = {"RoIPool": told.pool, "RoIAlign": told.align}
+    for left, (name, read) in zip((0.04, 0.535), sides.items(), strict=True):
         above = figure.add_axes((left, 0.47, 0.31, 0.45))
         draw_cells(above, slope(stride))
         draw_region(above, read.steps)
@@ -144,11 +144,14 @@ def draw_moved_roi(
         above.set_title(f"{name}: x {ends(read)} cells", fontsize=10)
         beside = figure.add_axes((left + 0.32, 0.47, 0.135, 0.45))
         draw_out(beside, read.out)
+        for text in beside.texts:
+            text.set_fontsize(min(9, 28 / out_size))
         draw_followed(above, beside, read, told.bin)
-    legend: dict[str, Any] = {"ncols": 4, "frameon": False, "fontsize": 9}
-    handles = legend_handles(figure.axes[0])
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.405), **legend)
-    draw_trace(figure.add_axes((0.07, 0.09, 0.9, 0.27)), told)
+    below = figure.add_axes((0.07, 0.09, 0.9, 0.27))
+    lines = draw_trace(below, told)
+    legend: dict[str, Any] = {"ncols": 6, "frameon": False, "fontsize": 9}
+    handles = [*legend_handles(figure.axes[0]), *lines]
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=(0.5, 0.4), **legend)
     return figure, told
 
 
@@ -171,26 +174,29 @@ def draw_followed(
         axes.add_patch(patch)
 
 
-def draw_trace(axes: Axes, told: MovedRoi) -> None:
-    """The outlined bin's value over x, with the RoI's place and RoIPool's borders."""
+def draw_trace(axes: Axes, told: MovedRoi) -> list[Line2D]:
+    """The outlined bin's value over x, with the RoI's place and RoIPool's borders.
+
+    Returns the two lines.
+    """
     trace = told.trace
     for place in trace.jumps:
         axes.axvline(place, color=palette.CELL, lw=0.8, ls=":", gid="jump")
     pool: dict[str, Any] = {"drawstyle": "steps-post", "color": palette.QUANTISED}
-    axes.plot(trace.x, trace.pool, lw=2, label="RoIPool", gid="pool", **pool)
-    axes.plot(
-        trace.x, trace.align, lw=2, color=palette.SAMPLE, label="RoIAlign", gid="align"
-    )
+    lines = axes.plot(trace.x, trace.pool, lw=2, label="RoIPool", gid="pool", **pool)
+    align: dict[str, Any] = {"color": palette.SAMPLE, "label": "RoIAlign"}
+    lines += axes.plot(trace.x, trace.align, lw=2, gid="align", **align)
     now = float(told.box[0])
     axes.axvline(now, color="black", lw=1, gid="now")
     for read, color in ((told.pool, palette.QUANTISED), (told.align, palette.SAMPLE)):
-        axes.plot([now], [read.out[told.bin]], "o", ms=8, mec="black", mfc=color)
+        style: dict[str, Any] = {"ms": 8, "mec": "black", "mfc": color}
+        axes.plot([now], [read.out[told.bin]], "o", clip_on=False, gid="value", **style)
     axes.set(xlim=(0, FARTHEST), ylim=(0, TOP), ylabel="outlined bin")
     axes.set_xlabel(
         "x, left edge of the RoI in image pixels (dotted: RoIPool rounds on)"
     )
     axes.set_xticks(range(0, FARTHEST + 1, 8))
-    axes.legend(loc="lower right", fontsize=9)
+    return lines
 
 
 def move_roi(
@@ -206,7 +212,7 @@ def move_roi(
         draw_moved_roi,
         x=Slider("x, pixels", x, 0, FARTHEST),
         y=Slider("y, pixels", y, 0, FARTHEST),
-        size=Slider("side, pixels", size, 8, LARGEST),
+        size=Slider("side, pixels", size, SMALLEST, LARGEST),
         stride=Choice("stride, pixels", stride, {"16": 16, "32": 32}),
         out_size=Slider("bins a side", out_size, 1, 4),
         rounding=Choice(
