@@ -27,6 +27,7 @@ from PIL.PngImagePlugin import PngInfo
 from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.learning.exercise import Exercise
 from maskrcnn_scratch.learning.notebooks import build as builder
+from maskrcnn_scratch.learning.notebooks import expand
 from maskrcnn_scratch.learning.notebooks.build import Report, build, check, write
 from maskrcnn_scratch.learning.notebooks.committed import difference
 from maskrcnn_scratch.learning.notebooks.execute import Stopped, executed
@@ -152,7 +153,7 @@ def parts_of(text: str) -> Notebook:
     cells = [
         {"cell_type": "code", "source": one, "metadata": {}} for one in text.split("|")
     ]
-    return expanded(Lesson("01_parts", cells), EXERCISES, solved=False)
+    return expanded(Lesson("01_parts", cells), EXERCISES, expand.blank)
 
 
 def with_outputs(*outputs: dict[str, Any]) -> Notebook:
@@ -184,7 +185,7 @@ def test_markdown_and_code_of_one_text_have_two_ids() -> None:
         {"cell_type": kind, "source": "same", "metadata": {}}
         for kind in ("code", "markdown")
     ]
-    one, other = expanded(Lesson("01_parts", cells), {}, solved=False)["cells"]
+    one, other = expanded(Lesson("01_parts", cells), {}, expand.blank)["cells"]
     assert one["id"] != other["id"]
 
 
@@ -192,7 +193,8 @@ def exercise_cells(solved: bool) -> list[Cell]:
     """The three cells of ex01_1."""
     text = {"exercise": "ex01_1"}
     cell = {"cell_type": "code", "source": 'exercise("ex01_1")', "metadata": text}
-    cells: list[Cell] = expanded(Lesson("01_parts", [cell]), EXERCISES, solved)["cells"]
+    answer = expand.solved if solved else expand.blank
+    cells: list[Cell] = expanded(Lesson("01_parts", [cell]), EXERCISES, answer)["cells"]
     return cells
 
 
@@ -266,7 +268,7 @@ def test_a_wrong_cell_is_named(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "01_parts.py"
     path.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=f"01_parts.*{re.escape(says)}"):
-        expanded(read_lesson(path), EXERCISES, solved=False)
+        expanded(read_lesson(path), EXERCISES, expand.blank)
 
 
 def test_lessons_are_chosen_by_number_or_name(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from maskrcnn_scratch.files import filling_folder
 from maskrcnn_scratch.learning.exercise import Exercise
 from maskrcnn_scratch.learning.notebooks import committed
 from maskrcnn_scratch.learning.notebooks.execute import executed
-from maskrcnn_scratch.learning.notebooks.expand import expanded
+from maskrcnn_scratch.learning.notebooks.expand import blank, expanded, solved
 from maskrcnn_scratch.learning.notebooks.outputs import BadNotebook, clean, largest
 from maskrcnn_scratch.learning.notebooks.source import (
     Lesson,
@@ -118,8 +118,8 @@ def plan(lesson: Lesson, exercises: Mapping[str, Exercise]) -> Plan:
     """The student's notebook and the solved one."""
     file = Path(f"{lesson.name}.ipynb")
     return {
-        file: expanded(lesson, exercises, solved=False),
-        SOLUTIONS / file: expanded(lesson, exercises, solved=True),
+        file: expanded(lesson, exercises, blank),
+        SOLUTIONS / file: expanded(lesson, exercises, solved),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from maskrcnn_scratch.learning.exercise import Exercise
 from maskrcnn_scratch.learning.feedback import DIFFICULTY
@@ -25,10 +25,29 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python"}
 KERNEL["name"] = "python3"
 
 
+Answer = Callable[[Exercise], tuple[str, str]]
+"""What stands in an exercise's two code cells: the function, and its check."""
+
+
+def blank(exercise: Exercise) -> tuple[str, str]:
+    """For students."""
+    return exercise.stub(), checked(exercise)
+
+
+def solved(exercise: Exercise) -> tuple[str, str]:
+    """For the notebook with solutions."""
+    return exercise.solved(), checked(exercise)
+
+
+def checked(exercise: Exercise) -> str:
+    """The call that checks the function of a notebook."""
+    return f'check("{exercise.id}", {exercise.name})'
+
+
 def expanded(
-    lesson: Lesson, exercises: Mapping[str, Exercise], solved: bool
+    lesson: Lesson, exercises: Mapping[str, Exercise], answer: Answer
 ) -> Notebook:
-    """The lesson as a notebook, exercises blank or solved.
+    """The lesson as a notebook, its exercises written by ``answer``.
 
     An ordinary cell's id comes from its text, so that an edit of one cell changes no
     other id; the three of an exercise are named after it.
@@ -41,7 +60,7 @@ def expanded(
     seen: Counter[tuple[str, str]] = Counter()
     for cell in lesson.cells:
         if "exercise" in cell["metadata"] or cell["source"].startswith("exercise("):
-            cells += exercise_cells(exercise_of(cell, lesson, exercises), solved)
+            cells += exercise_cells(exercise_of(cell, lesson, exercises), answer)
         else:
             key = cell["cell_type"], cell["source"]
             cells.append({**cell, "id": cell_id(*key, seen[key])})
@@ -88,17 +107,17 @@ def exercise_of(
     return exercises[name]
 
 
-def exercise_cells(exercise: Exercise, solved: bool) -> list[Cell]:
+def exercise_cells(exercise: Exercise, answer: Answer) -> list[Cell]:
     """What is asked, the function, and its check."""
     name = exercise.id
-    answer = exercise.solved() if solved else exercise.stub()
+    function, check = answer(exercise)
     return [
         cell("markdown", f"{name}-text", asked(exercise), locked=True),
-        cell("code", name, answer.strip(), solution=True),
+        cell("code", name, function.strip(), solution=True),
         cell(
             "code",
             f"{name}-check",
-            f'check("{name}", {exercise.name})',
+            check,
             grade=True,
             locked=True,
             points=exercise.points,
