@@ -119,7 +119,7 @@ def report_figure(report: Report) -> Figure | None:
     """A picture of the problem, where one helps."""
     problem = report.problem
     if problem is None or problem.figure is not None:
-        return problem.figure if problem else None
+        return problem.figure() if problem and problem.figure else None
     if problem.kind != "wrong value":
         return None
     if report.exercise.draw is not None:

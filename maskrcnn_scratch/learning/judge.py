@@ -197,11 +197,13 @@ class Search:
         for mistake in exercise.mistakes:
             text = exercise.wrong(mistake)
             wrong = compiled(text, exercise.name, f"<{exercise.id}: {mistake.name}>")
+            if not self.alike(mine[0], self.outcome(Watched(wrong), samples[0])):
+                continue
             other = [self.outcome(Watched(wrong), inputs) for inputs in samples]
             same = np.array(
                 [self.alike(*pair) for pair in zip(mine, other, strict=True)]
             )
-            if same[0] and same[fails].mean() >= 0.25 and same.sum() > most:
+            if same[fails].mean() >= 0.25 and same.sum() > most:
                 best, most = mistake, int(same.sum())
         return best
 
@@ -210,7 +212,7 @@ class Search:
         try:
             return self.value(function, inputs)
         except Stumbled as error:
-            return error.kind
+            return (error.kind, *error.detail) if error.detail else error.kind
 
     def alike(self, one: Any, other: Any) -> bool:
         """Whether two outcomes are the same; a wrong type is like no other."""

@@ -8,10 +8,12 @@ import io
 import linecache
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from maskrcnn_scratch.learning.exercise import Function, Inputs
 from maskrcnn_scratch.learning.timeout import TookTooLong, within
@@ -35,15 +37,26 @@ class Problem:
     expected: Any = None
     got: Any = None
     printed: str = ""
-    figure: Any = None
+    figure: Callable[[], Figure] | None = None
 
 
 class Stumbled(Exception):
-    """Ends the trial of one input: the function did not get as far as a value."""
+    """Ends the trial of one input: the function did not get as far as a value.
 
-    def __init__(self, kind: str, says: str, figure: Any = None) -> None:
+    ``figure`` draws what happened, once it is asked for. ``detail`` tells stumblings of
+    one kind apart, where misconceptions are compared.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        says: str,
+        figure: Callable[[], Figure] | None = None,
+        detail: tuple[Any, ...] = (),
+    ) -> None:
         super().__init__(says)
-        self.kind, self.says, self.figure = kind, says, figure
+        self.kind, self.says = kind, says
+        self.figure, self.detail = figure, detail
 
 
 class Watched:

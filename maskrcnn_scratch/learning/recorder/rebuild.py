@@ -12,6 +12,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -58,7 +59,7 @@ class Rebuilder:
         self.cuda, self.owner, self.constant = cuda, owner, constant
         self.done: dict[int, FunctionType] = {}
         self.names: set[str] = set()  # of all attributes and globals that code uses
-        self.members = dict(cuda_members())
+        self.members = members_of(sys.modules.get("numba.cuda"))
 
     def function(self, function: FunctionType) -> FunctionType:
         """The same code with other globals and cells."""
@@ -148,14 +149,19 @@ class ModuleStandIn:
         return self._rebuilder.value(getattr(self._module, name), where)
 
 
-def cuda_members() -> Iterator[tuple[int, tuple[str, ...]]]:
+@cache
+def members_of(module: ModuleType | None) -> dict[int, tuple[str, ...]]:
+    """``cuda_members`` of numba.cuda, where it is imported."""
+    return dict(cuda_members(module)) if module else {}
+
+
+def cuda_members(module: ModuleType) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The path in numba.cuda of each of its stubs, by identity.
 
     So a stub is known where a module imported it alone, as in
     ``from numba.cuda import syncthreads``. The simulator has none.
     """
-    module = sys.modules.get("numba.cuda")
-    for name, value in vars(module).items() if module else ():
+    for name, value in vars(module).items():
         source = str(
             getattr(value, "__module__", None) or getattr(value, "__name__", "")
         )
