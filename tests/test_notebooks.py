@@ -149,9 +149,14 @@ def read(path: Path) -> Any:
 
 
 def parts_of(text: str) -> Notebook:
-    """LESSON's notebook, blank, with another text."""
-    cells = [
-        {"cell_type": "code", "source": one, "metadata": {}} for one in text.split("|")
+    """A notebook of cells with | between them; # begins one in Markdown."""
+    cells: list[Cell] = [
+        {
+            "cell_type": "markdown" if one.startswith("#") else "code",
+            "source": one,
+            "metadata": {},
+        }
+        for one in text.split("|")
     ]
     return expanded(Lesson("01_parts", cells), EXERCISES, expand.blank)
 
@@ -447,7 +452,7 @@ def test_of_a_broken_lesson_nothing_is_written(
 ) -> None:
     folder, (_, broken) = built
     notebook = expanded(
-        read_lesson(folder / "tutorial" / "02_broken.py"), {}, solved=False
+        read_lesson(folder / "tutorial" / "02_broken.py"), {}, expand.blank
     )
     name = notebook["cells"][1]["id"]
     assert broken.problems == [
@@ -540,18 +545,19 @@ FILE, SOLVED = Path("01_parts.ipynb"), Path("solutions/01_parts.ipynb")
     "change",
     [
         lambda cells: cells[0].update(source=["mine\n", "two"]),
+        lambda cells: cells[2].update(source=["# mine"]),
         lambda cells: cells.append({**cells[0], "source": "mine"}),
         lambda cells: cells.pop(),
         lambda cells: cells.reverse(),
         lambda cells: cells[0].update(cell_type="markdown"),
     ],
-    ids=["changed", "put in", "taken", "moved", "other type"],
+    ids=["changed", "text changed", "put in", "taken", "moved", "other type"],
 )
 def test_an_edited_notebook_survives(
     tmp_path: Path, change: Callable[[list[Any]], Any]
 ) -> None:
     """Byte for byte; the notebook beside it is written all the same."""
-    write({FILE: text_of("one|two"), SOLVED: text_of("one|two")}, tmp_path)
+    write({FILE: text_of("one|two|# three"), SOLVED: text_of("one|two")}, tmp_path)
     edit(tmp_path / FILE, change)
     before = (tmp_path / FILE).read_bytes()
     texts = {FILE: text_of("one|new"), SOLVED: text_of("one|new")}

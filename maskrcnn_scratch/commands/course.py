@@ -1,4 +1,4 @@
-"""``maskrcnn-scratch course``: the notebooks of the course."""
+"""``maskrcnn-scratch course``: notebooks, and a class with nbgrader."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Build the notebooks of the course.", no_args_is_help=True)
+app = typer.Typer(help="Build the notebooks; start a class.", no_args_is_help=True)
 
 Chapters = Annotated[
     list[str] | None,
@@ -65,3 +65,39 @@ def build(
         well = well and not report.kept and not report.problems
     if not well:
         raise typer.Exit(1)
+
+
+@app.command()
+def create(
+    folder: Annotated[Path, typer.Argument(help="The new course's folder.")],
+    chapters: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A number or name, such as 03; again for more. All, if none."
+        ),
+    ] = None,
+    tutorial: Annotated[
+        Path, typer.Option(help="The folder of lessons, NN_name.py.")
+    ] = Path("tutorial"),
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Draws the hidden tests' inputs; random, if none."),
+    ] = None,
+) -> None:
+    """Write a course for nbgrader: an assignment for each chapter.
+
+    \b
+    Needs the extra "course"; nbgrader itself comes with the
+    extra "instructor". Then, inside the new folder:
+    nbgrader generate_assignment 01_bilinear
+    nbgrader autograde 01_bilinear
+
+    \b
+    maskrcnn-scratch course create my-course --chapters 01 --chapters 02
+    """
+    from maskrcnn_scratch.learning.course.create import create_course
+    from maskrcnn_scratch.learning.exercises import EXERCISES
+
+    names = create_course(folder, tutorial, EXERCISES, chapters or [], seed)
+    print(f"{folder}: {len(names)} assignments, {', '.join(names)}")
+    print(f"The seed of the hidden tests stands in {folder / 'nbgrader_config.py'}.")
