@@ -17,6 +17,7 @@ import random
 import sys
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +28,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from maskrcnn_scratch.cli import main
-from maskrcnn_scratch.learning import check, grade, hint, show, watched
+from maskrcnn_scratch.learning import check, feedback, grade, hint, show, watched
 from maskrcnn_scratch.learning.answer_file import answer_file, function_in
 from maskrcnn_scratch.learning.compare import difference
 from maskrcnn_scratch.learning.exercise import Exercise, Law, Mistake, compiled
@@ -450,6 +452,28 @@ def test_hints_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
     show(bilinear)
     out = capsys.readouterr().out
     assert out.startswith("# maskrcnn_scratch.reference.bilinear.bilinear\ndef bilin")
+
+
+def test_a_figure_in_a_notebook_is_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where pyplot was never used, so that IPython knows of no figures."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    figure = Figure(figsize=(2, 1))
+    show(figure)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(feedback, "in_notebook", lambda: True)
+    InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            show(figure)
+            check("ex01_2", lambda m, y, x: 0.0)
+    finally:
+        InteractiveShell.clear_instance()
+    starts = [b64decode(one.data["image/png"])[:4] for one in captured.outputs]
+    assert starts == [b"\x89PNG"] * 2
 
 
 # --- files ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from io import BytesIO
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from maskrcnn_scratch.learning.exercises import find
 from maskrcnn_scratch.learning.judge import Report, judge
 from maskrcnn_scratch.learning.readable import named
 
+DOTS = 90  # an inch
 DIFFICULTY = {1: "easy", 2: "middling", 3: "hard"}
 
 
@@ -28,10 +30,8 @@ def check(exercise_id: str, function: Any, seed: int | None = None) -> None:
     report = judge(find(exercise_id), function, seed)
     print(report_text(report))
     figure = report_figure(report)
-    if figure is not None and in_notebook():
-        from IPython.display import display
-
-        display(figure)
+    if figure is not None:
+        show_figure(figure)
 
 
 def grade(exercise_id: str, function: Any, seed: int | None = None) -> None:
@@ -61,8 +61,14 @@ def exercise(exercise_id: str) -> None:
 
 
 def show(*objects: Any) -> None:
-    """Print the source of functions or classes, as it stands in the package."""
+    """Print the source of functions or classes, as it stands in the package.
+
+    Of a figure, show the picture where this runs in a notebook.
+    """
     for one in objects:
+        if isinstance(one, Figure):
+            show_figure(one)
+            continue
         text = inspect.getsource(one).rstrip()
         origin = f"# {one.__module__}.{one.__qualname__}"
         if in_notebook():
@@ -71,6 +77,19 @@ def show(*objects: Any) -> None:
             display(Markdown(f"```python\n{origin}\n{text}\n```"))
         else:
             print(f"{origin}\n{text}\n")
+
+
+def show_figure(figure: Figure) -> None:
+    """The picture, where this runs in a notebook.
+
+    As PNG: IPython draws figures by itself only once pyplot has been used.
+    """
+    if in_notebook():
+        from IPython.display import Image, display
+
+        png = BytesIO()
+        figure.savefig(png, format="png", dpi=DOTS)
+        display(Image(png.getvalue()))
 
 
 def report_text(report: Report) -> str:
