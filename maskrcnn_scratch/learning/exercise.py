@@ -38,6 +38,7 @@ class Law:
         tolerance: how far a number may lie from the expected one, relative to
             1 + its size.
         examples: how many inputs are tried.
+        samples: on how many inputs a misconception must do as the student does.
     """
 
     says: str
@@ -46,6 +47,7 @@ class Law:
     got: Function | None = None
     tolerance: float = 1e-5
     examples: int = 60
+    samples: int = 80
 
 
 @dataclass(frozen=True)

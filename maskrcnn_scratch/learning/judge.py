@@ -29,7 +29,6 @@ from maskrcnn_scratch.learning.watched import Problem, Stumbled, Watched
 
 LAW_SECONDS = 30.0  # for the search, once the first inputs have been tried
 FIRST = 10  # inputs that are always tried
-SAMPLES = 80  # inputs on which a misconception must do the same as the student
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def samples_of(law: Law) -> list[Inputs]:
     def keep(inputs: Inputs) -> None:
         samples.append(inputs)
 
-    drawn(keep, law, SAMPLES, seed=None)()
+    drawn(keep, law, law.samples, seed=None)()
     return samples
 
 

@@ -6,6 +6,7 @@ import bisect
 import dis
 import linecache
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 
@@ -94,6 +95,12 @@ class FaultList:
             known.count += 1
 
 
+@lru_cache(maxsize=256)
+def instructions_of(code: CodeType) -> tuple[dis.Instruction, ...]:
+    """The byte code, taken apart once."""
+    return tuple(dis.get_instructions(code))
+
+
 @dataclass
 class Sites:
     """Instructions by the address of their byte code, which names the source line.
@@ -110,7 +117,7 @@ class Sites:
 
         The interpreter may stand in the cache behind an instruction: it belongs to it.
         """
-        starts = [instruction.offset for instruction in dis.get_instructions(code)]
+        starts = [instruction.offset for instruction in instructions_of(code)]
         start = starts[bisect.bisect_right(starts, offset) - 1]
         self.known[id(code) + start] = (code, start)
         self.numbers[id(code) + offset] = id(code) + start

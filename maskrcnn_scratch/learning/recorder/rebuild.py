@@ -7,7 +7,6 @@ functions that it calls, and so on.
 from __future__ import annotations
 
 import builtins
-import dis
 import inspect
 import math
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrcnn_scratch.learning.recorder.faults import NotRecordable
+from maskrcnn_scratch.learning.recorder.faults import NotRecordable, instructions_of
 from maskrcnn_scratch.learning.recorder.numbers import Math, largest, smallest
 
 BUILTINS = {
@@ -196,12 +195,12 @@ def loaded_globals(code: CodeType) -> set[str]:
     if not names:
         return names
     loads = ("LOAD_GLOBAL", "LOAD_NAME")
-    return {i.argval for i in dis.get_instructions(code) if i.opname in loads}
+    return {i.argval for i in instructions_of(code) if i.opname in loads}
 
 
 def stored_name(code: CodeType, offset: int) -> str | None:
     """The variable that takes the result of a call at an offset."""
-    later = (i for i in dis.get_instructions(code) if i.offset > offset)
+    later = (i for i in instructions_of(code) if i.offset > offset)
     for instruction in later:
         if instruction.opname.startswith("STORE_FAST"):
             value = instruction.argval

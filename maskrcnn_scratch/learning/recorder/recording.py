@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from maskrcnn_scratch.learning.recorder.faults import Fault, KernelFault
 from maskrcnn_scratch.learning.recorder.memory import GLOBAL, SHARED, Memory
 from maskrcnn_scratch.learning.recorder.races import Rows, memory_at
-from maskrcnn_scratch.learning.recorder.state import EPOCHS, KINDS, Dim3
-from maskrcnn_scratch.learning.recorder.traffic import Instruction
+from maskrcnn_scratch.learning.recorder.state import EPOCHS, KINDS, Dim3, Launch
+from maskrcnn_scratch.learning.recorder.traffic import Instruction, instructions
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,18 @@ class Recording:
     local_reads: int
     local_writes: int
     barriers: int
-    instructions: list[Instruction]
     shapes: dict[str, tuple[int, ...]]
     shared_shapes: dict[str, tuple[int, ...]]
     unwritten: dict[str, int]
     rows: Rows = field(repr=False)
     memories: Sequence[Memory] = field(repr=False)
+    launch: Launch = field(repr=False)
+
+    @cached_property
+    def instructions(self) -> list[Instruction]:
+        """What each load, store and atomic touched, counted when it is asked for."""
+        some = len(self.rows) > 0
+        return instructions(self.launch, self.rows, self.memories) if some else []
 
     def accesses(self) -> list[Access]:
         """Every access to global and shared memory, in the order that they ran in."""

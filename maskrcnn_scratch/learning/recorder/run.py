@@ -25,7 +25,6 @@ from maskrcnn_scratch.learning.recorder.state import (
     dim3,
 )
 from maskrcnn_scratch.learning.recorder.storage import Storage
-from maskrcnn_scratch.learning.recorder.traffic import instructions
 from maskrcnn_scratch.learning.recorder.turns import Order
 from maskrcnn_scratch.learning.recorder.watch import watched
 
@@ -178,12 +177,12 @@ def told(launch: Launch, storage: Storage, given: Arguments, order: str) -> Reco
         launch.local[0],
         launch.local[1],
         launch.barriers,
-        instructions(launch, rows, memories) if len(rows) else [],
         dict(shapes),
         {m.name: m.members[0].shape for m in memories if m.space == SHARED},
         left_unwritten(given),
         rows,
         memories,
+        launch,
     )
 
 
