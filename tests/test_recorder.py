@@ -971,10 +971,11 @@ def test_the_picture_shows_who_touches_what() -> None:
 
 def test_the_picture_marks_faults_where_they_are() -> None:
     by_name = {str(one): one for one in BROKEN}
-    for name, places in (
-        ("stencil_in_place", {("a", (0, 1))}),
-        ("missing_barrier", {("tile of block 0", (0, 0))}),
-        ("no_guard", set()),  # outside of the array, so in no cell
+    for name, places, beyond in (
+        ("stencil_in_place", {("a", (0, 1))}, {}),
+        ("missing_barrier", {("tile of block 0", (0, 0))}, {}),
+        ("no_guard", set(), {("a", (0, 13)): 13}),
+        ("negative_index", set(), {("a", (0, -1)): 0}),
     ):
         one = by_name[name]
         recording = recorder.record(
@@ -987,8 +988,18 @@ def test_the_picture_marks_faults_where_they_are() -> None:
             for cell in panel.faults
         ]
         assert set(marked) == places
+        outside = {
+            (panel.name, cell): thread
+            for panel in told.panels.values()
+            for cell, thread in panel.beyond.items()
+        }
+        assert outside == beyond
         outlines = [p for p in figure.axes[0].patches if p.get_gid() == "fault"]
-        assert len(outlines) == len(places)
+        assert len(outlines) == len(places) + len(beyond)
+        corners = [panel.room for panel in told.panels.values() if panel.beyond]
+        assert corners == [
+            (int(column < 0), 0, int(column > 0), 0) for _, (_, column) in beyond
+        ]
 
 
 def test_a_large_launch_is_not_drawn() -> None:

@@ -2,7 +2,8 @@
 
 A row of panels for each phase (the barriers passed), a panel for each array. A cell has
 the colour and number of the thread that wrote it; circles in it are threads that read
-it, squares those that update it atomically. Below, for each load and store of global
+it, squares those that update it atomically. A heavy frame is a fault; outside of an
+array it stands for an access past its end. Below, for each load and store of global
 memory, the sectors of 32 bytes that a warp fetches: grey is fetched for nothing.
 """
 
@@ -68,15 +69,15 @@ def lay_out(
     """
     left, top, x, y = {}, {}, 0.3, 0.0
     for name in dict.fromkeys(name for _, name in panels):
-        left[name] = x
-        x += 0.8 + max(
-            max(p.writers.shape[1], len(p.title) * LETTER)
-            for p in panels.values()
-            if p.name == name
-        )
+        some = [p for p in panels.values() if p.name == name]
+        left[name] = x + max(p.room[0] for p in some)
+        widths = (p.writers.shape[1] + p.room[2] for p in some)
+        titles = (len(p.title) * LETTER for p in some)
+        x = left[name] + 0.8 + max(*widths, *titles)
     for phase in sorted({phase for phase, _ in panels}):
-        top[phase] = y + 1.0
-        y += 1.3 + max(p.writers.shape[0] for p in panels.values() if p.phase == phase)
+        some = [p for p in panels.values() if p.phase == phase]
+        top[phase] = y + 1.0 + max(p.room[1] for p in some)
+        y = top[phase] + 0.3 + max(p.writers.shape[0] + p.room[3] for p in some)
     return {key: (left[key[1]], top[key[0]]) for key in panels}, x, y
 
 
@@ -133,13 +134,16 @@ def draw_panel(
     axes.add_collection(PatchCollection(cells, match_original=True, gid="cells"))
     draw_marks(axes, colours, panel.readers, corner, Circle, "reads")
     draw_marks(axes, colours, panel.updaters, corner, None, "updates")
-    for row, column in panel.faults:
+    beyond = {cell: [thread] for cell, thread in panel.beyond.items()}
+    draw_marks(axes, colours, beyond, corner, Circle, "beyond")
+    for row, column in (*panel.faults, *beyond):
         place = (left + column, top + row)
         axes.add_patch(
             Rectangle(*(place, 1, 1), fill=False, ec=palette.FAULT, lw=3, gid="fault")
         )
     size = min(9, 72 * 0.45 * colours.cell)
-    axes.text(left, top - 0.12, panel.title, ha="left", va="bottom", fontsize=size)
+    above = top - panel.room[1] - 0.12
+    axes.text(left, above, panel.title, ha="left", va="bottom", fontsize=size)
 
 
 def draw_marks(

@@ -57,7 +57,8 @@ class Panel:
 
     ``writers`` holds for each cell the thread that wrote it last, or -1, in rows of the
     array's last axis; ``readers`` and ``updaters`` hold the threads of cells (row,
-    column); ``faults`` the cells in which the recorder found one.
+    column); ``faults`` the cells in which the recorder found one. ``beyond`` holds the
+    threads that reached past the array, by the cell next to it where they would be.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Panel:
     readers: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     updaters: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     faults: set[tuple[int, int]] = field(default_factory=set)
+    beyond: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, kind: str, cell: tuple[int, int], thread: int) -> None:
         """One access: a thread reads or updates a cell once, however often it does."""
@@ -80,6 +82,18 @@ class Panel:
     def title(self) -> str:
         """What stands above it."""
         return f"{self.name}, phase {self.phase}"
+
+    @property
+    def room(self) -> tuple[int, int, int, int]:
+        """Cells to leave free for what is beyond: left, above, right, below."""
+        height, width = self.writers.shape
+        rows, columns = [r for r, _ in self.beyond], [c for _, c in self.beyond]
+        return (
+            int(-1 in columns),
+            int(-1 in rows),
+            int(width in columns),
+            int(height in rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -135,12 +149,20 @@ def mark_faults(recorded: Recorded, panels: dict[tuple[int, str], Panel]) -> Non
         shared = fault.array in recorded.shared_shapes
         for block in {block for block, _ in fault.threads} or {0}:
             name = in_block(fault.array, block) if shared else fault.array
-            panel = panels.get((fault.phase, name))
             shape = {**recorded.shapes, **recorded.shared_shapes}.get(fault.array, ())
-            pairs = zip(fault.index, shape, strict=False)
-            inside = panel and all(0 <= i < n for i, n in pairs)
-            if panel and inside and len(shape) == len(fault.index):
-                panel.faults.add(cell_of(fault.index, shape))
+            if not shape or len(shape) != len(fault.index):
+                continue
+            row, column = cell_of(fault.index, shape)
+            height, width = rows_and_columns(shape)
+            writers = np.full((height, width), -1)
+            key = (fault.phase, name)
+            panel = panels.setdefault(key, Panel(name, fault.phase, writers))
+            if all(0 <= i < n for i, n in zip(fault.index, shape, strict=True)):
+                panel.faults.add((row, column))
+            elif not (0 <= row < height and 0 <= column < width):
+                cell = min(max(row, -1), height), min(max(column, -1), width)
+                thread = fault.threads[0]
+                panel.beyond[cell] = thread[0] * recorded.threads.total + thread[1]
 
 
 def strips_of(recorded: Recorded) -> list[Strip]:

@@ -7,6 +7,7 @@ would make of it beyond that, a compiler's complaints among them, is not checked
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -14,8 +15,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis.strategies import SearchStrategy
+from matplotlib.figure import Figure
 
 from maskrcnn_scratch.figures.launch import draw_launch
+from maskrcnn_scratch.figures.launch_numbers import MOST_CELLS
 from maskrcnn_scratch.learning.compare import difference
 from maskrcnn_scratch.learning.exercise import Function, Inputs, Law
 from maskrcnn_scratch.learning.recorder import (
@@ -51,11 +54,9 @@ STEPS = 5000  # of one thread: more than any launch of an exercise needs
 
 ADVICE = {
     ENDLESS: "look for a loop that never ends",
-    ERROR: "mend that first",
-    OUT_OF_RANGE: (
-        "nothing stops a GPU there: it reads or overwrites whatever lies behind the row"
-    ),
-    NEGATIVE_INDEX: "it reads or overwrites whatever lies before the row",
+    ERROR: "",
+    OUT_OF_RANGE: "nothing stops a GPU there: it reads or overwrites something else",
+    NEGATIVE_INDEX: "it reads or overwrites something else",
     READ_ONLY: "write to the output alone",
     DIVERGENT_BARRIER: (
         "every thread of a block must come to the same barrier, or a GPU may wait for "
@@ -185,7 +186,7 @@ def run(kernel: Any, call: KernelCall, order: str) -> Any:
     except NotRecordable as error:
         raise Stumbled("no kernel", f"this cannot run on a GPU: {error}") from None
     except TypeError as error:  # of the number of arguments
-        raise Stumbled("wrong type", str(error)) from None
+        raise Stumbled("no kernel", str(error)) from None
     if made.faults:
         raise stumbled(made, call)
     if made.unwritten.get(call.out):
@@ -202,7 +203,7 @@ def refuse_value(function: FunctionType) -> None:
             assert constant is not None
             if not constant.opname.endswith("CONST") or constant.argval is not None:
                 says = "a kernel returns nothing: it writes its results into an array"
-                raise Stumbled("wrong type", says)
+                raise Stumbled("no kernel", says)
         before = one
 
 
@@ -215,7 +216,15 @@ def stumbled(made: Recording, call: KernelCall) -> Stumbled:
         return Stumbled("unsolved", "it is not solved yet")
     known = fault.array if fault.array in call.arguments else ""
     detail = (known, fault.index, fault.phase, fault.count)
-    return Stumbled(fault.kind, told(fault), lambda: draw_launch(made)[0], detail)
+    return Stumbled(fault.kind, told(fault), picture(made), detail)
+
+
+def picture(made: Recording) -> Callable[[], Figure] | None:
+    """What draws the launch, if it is small enough."""
+    shapes = (*made.shapes.values(), *made.shared_shapes.values())
+    if not len(made.rows) or max(map(math.prod, shapes)) > MOST_CELLS:
+        return None
+    return lambda: draw_launch(made)[0]
 
 
 def told(fault: Fault) -> str:
@@ -223,14 +232,15 @@ def told(fault: Fault) -> str:
     message = fault.message
     for line in fault.lines:
         message = message.replace(str(line), f"line {line.number}, `{line.source}`")
+    if fault.kind == ERROR:
+        return message.partition("; a GPU goes on")[0]
     advice = ADVICE.get(fault.kind)
     return f"{fault.kind}: {message}" + (f"; {advice}" if advice else "")
 
 
 def unwritten(made: Recording, call: KernelCall) -> Stumbled:
     """Some of the output, or all of it, holds what it held before the launch."""
-    touched = made.accesses()
-    done = {one.index for one in touched if one.array == call.out}
+    done = {one.index for one in made.accesses() if one.array == call.out}
     every = [tuple(map(int, index)) for index in np.ndindex(call.result.shape)]
     left = [index for index in every if index not in done]
     if len(left) == len(every):
@@ -241,8 +251,8 @@ def unwritten(made: Recording, call: KernelCall) -> Stumbled:
             f"unwritten output: {len(left)} of {len(every)} elements of `{call.out}` "
             f"are never written, the first of them {call.out}[{place}]"
         )
-    picture = (lambda: draw_launch(made)[0]) if touched else None
-    return Stumbled("unwritten output", says, picture, (*left[:1], len(left)))
+    detail = left[0], len(left)
+    return Stumbled("unwritten output", says, picture(made), detail)
 
 
 def is_array(value: Any) -> bool:

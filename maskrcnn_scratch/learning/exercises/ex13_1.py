@@ -30,7 +30,7 @@ def normalise(image: np.ndarray, mean: float, scale: float, out: np.ndarray) -> 
 @st.composite
 def images_and_grids(draw: st.DrawFn) -> Inputs:
     """A small image, and a grid that covers it."""
-    image = draw(maps(largest=5)).astype(np.float32)
+    image = draw(maps(largest=5, smallest=2)).astype(np.float32)
     height, width = image.shape
     threads = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     return {
