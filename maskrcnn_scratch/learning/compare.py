@@ -30,7 +30,9 @@ def difference(got: Any, expected: Any, tolerance: float) -> Difference | None:
 
 
 def plain(value: Any) -> Any:
-    """Torch tensors as arrays, on any device; all else as it is."""
+    """Torch tensors as arrays, on any device, also inside of tuples and lists."""
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
@@ -64,8 +66,6 @@ def _of_numbers(
 def _of_arrays(
     got: Any, expected: np.ndarray, tolerance: float, what: str
 ) -> Difference | None:
-    if isinstance(got, tuple | list):
-        got = [plain(one) for one in got]
     try:
         array = np.asarray(got)
     except ValueError:  # ragged
@@ -101,7 +101,7 @@ def _of_sequences(
         says = f"{what} has the length {len(got)}, expected is {len(expected)}"
         return Difference("wrong shape", says)
     for index, (mine, right) in enumerate(zip(got, expected, strict=True)):
-        found = _difference(plain(mine), plain(right), tolerance, f"{what}[{index}]")
+        found = _difference(mine, right, tolerance, f"{what}[{index}]")
         if found:
             return found
     return None

@@ -53,11 +53,12 @@ def judge(exercise: Exercise, function: Any, seed: int | None = None) -> Report:
     if not callable(function):
         says = f"give check your function {exercise.name} itself, not its value"
         return Report(exercise, 0, Problem("wrong type", says))
-    tried = 0
+    tried, arrays = 0, False
     for law in exercise.laws:
-        search = Search(law, Watched(function))
+        search = Search(law, Watched(function, arrays))
         problem = search.run(seed)
         tried += search.tried
+        arrays = arrays or (law.got is None and search.arrays)
         if problem is not None:
             guess = search.guess(exercise, problem)
             return Report(exercise, tried, problem, guess)
@@ -114,6 +115,7 @@ class Search:
     function: Watched
     tried: int = 0
     smallest: Problem | None = None
+    arrays: bool = False  # whether arrays are expected
     ends: float = 0.0
     over: bool = False
 
@@ -150,6 +152,7 @@ class Search:
     def problem(self, inputs: Inputs) -> Problem | None:
         """What is wrong on this input."""
         expected = self.law.expected(**inputs)
+        self.arrays = isinstance(expected, np.ndarray)
         try:
             got = self.value(self.function, inputs)
         except Stumbled as error:

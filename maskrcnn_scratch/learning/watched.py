@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from maskrcnn_scratch.learning.compare import plain
 from maskrcnn_scratch.learning.exercise import Function, Inputs
 from maskrcnn_scratch.learning.timeout import TookTooLong, within
 
@@ -63,11 +64,13 @@ class Watched:
     """Calls ``function`` with copies of its arguments, for a limited time.
 
     Whatever it does apart from returning raises Stumbled; KeyboardInterrupt, which is
-    the user's, passes. What it prints is kept in ``printed``.
+    the user's, passes. What it prints is kept in ``printed``. Torch tensors come back
+    as arrays; so do lists, if ``arrays`` says that the function is known to mean them.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, arrays: bool = False) -> None:
         self.function = function
+        self.arrays = arrays
         self.printed = ""
 
     def __call__(self, *arguments: Any) -> Any:
@@ -97,7 +100,9 @@ class Watched:
                 raise Stumbled(
                     "changed input", f"{says}; copy it before you write to it"
                 )
-        return value
+        value = plain(value)
+        is_list = self.arrays and isinstance(value, list | tuple)
+        return np.asarray(value) if is_list else value
 
     def _name(self, number: int) -> str:
         code = getattr(self.function, "__code__", None)
