@@ -138,7 +138,7 @@ def test_the_readme_tells_the_truth(
 ) -> None:
     """Every command exists, with every option that is shown."""
     options = [word for word in words if word.startswith("--")]
-    command = words[:2] if words[0] in ("data", "weights") else words[:1]
+    command = words[:2] if words[0] in ("course", "data", "weights") else words[:1]
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
     for option in options:
@@ -157,8 +157,10 @@ def test_the_readme_s_links_and_folders_exist() -> None:
 
 def test_make_has_the_commands_of_the_readme() -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
-    assert set(re.findall(r"make (demo|test)", README)) == {"demo", "test"}
-    assert {"demo", "test", "lint", "lowest", "clean"} <= set(targets)
+    assert set(re.findall(r"make (demo|lab|test)", README)) == {"demo", "lab", "test"}
+    assert {"demo", "lab", "notebooks", "test", "lint", "lowest", "clean"} <= set(
+        targets
+    )
 
 
 def test_ci_can_be_run() -> None:
