@@ -3,6 +3,13 @@
 Nothing is executed here: `maskrcnn-scratch course build --check` does that.
 
 Deliberate faults, and the test that caught each:
+
+- a cell edited in the notebook alone -> test_notebooks_are_what_the_lesson_gives
+- a notebook whose lesson was renamed -> test_every_notebook_has_a_lesson
+- a cell not executed, or an error kept, or 510 kB -> test_notebooks_were_executed
+- an empty picture, or one without words beside it -> test_pictures_can_be_seen
+- a solved check in the blank notebook -> test_exercises_are_blank_and_solved
+- one line of a solution printed -> test_a_student_s_notebook_holds_no_solution
 """
 
 from __future__ import annotations

@@ -1,6 +1,21 @@
 """From lessons to notebooks: cells, pictures, what is refused, whose files they are.
 
 Deliberate faults, and the test that caught each:
+
+- an id from the place of a cell -> test_an_edit_changes_one_id
+- the solution in the blank notebook -> test_an_exercise_becomes_three_cells
+- a check that students may edit -> test_exercise_cells_carry_nbgrader_s_metadata
+- a misspelt exercise taken for an ordinary cell -> test_a_wrong_cell_is_named
+- dithering where the palette has the colour -> test_a_drawing_stays_as_it_is
+- transparent pixels turned black -> test_a_picture_lies_on_white_and_says_nothing_else
+- warnings, or paths inside HTML, let through -> test_what_must_not_be_shown
+- a widget kept beside its picture -> test_pictures_replace_widgets
+- a lesson that fails written -> test_of_a_broken_lesson_nothing_is_written
+- times of execution kept -> test_a_second_build_is_the_same_and_check_agrees
+- a hash of code alone, or of sorted cells -> test_an_edited_notebook_survives
+- a file without a hash overwritten -> test_a_file_that_no_build_wrote_survives
+- ids or metadata not compared -> test_differences_are_found
+- exit status 0 where a notebook was left -> test_the_command_says_what_it_did
 """
 
 from __future__ import annotations
@@ -496,8 +511,8 @@ def edit(path: Path, change: Callable[[list[Any]], Any]) -> None:
 
 
 def test_the_notebook_is_stopped_at_its_limit() -> None:
-    notebook = parts_of("import time|time.sleep(60)")
-    name = notebook["cells"][1]["id"]
+    notebook = parts_of("import time; time.sleep(60)")
+    name = notebook["cells"][0]["id"]
     says = f"cell {name} .*: the notebook is not done after 1 seconds"
     with pytest.raises(BadCell, match=says):
         executed(notebook, 1.0, Event())
