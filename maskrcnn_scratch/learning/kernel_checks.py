@@ -50,7 +50,7 @@ from maskrcnn_scratch.learning.simulator import simulate
 from maskrcnn_scratch.learning.watched import Stumbled, Watched
 
 SAMPLES = 24
-STEPS = 5000  # of one thread: more than any launch of an exercise needs
+STEPS = 2000  # of one thread: more than any launch of an exercise needs
 
 ADVICE = {
     ENDLESS: "look for a loop that never ends",
@@ -216,7 +216,8 @@ def stumbled(made: Recording, call: KernelCall) -> Stumbled:
         return Stumbled("unsolved", "it is not solved yet")
     known = fault.array if fault.array in call.arguments else ""
     detail = (known, fault.index, fault.phase, fault.count)
-    return Stumbled(fault.kind, told(fault), picture(made), detail)
+    kind = "endless" if fault.kind == ENDLESS else fault.kind
+    return Stumbled(kind, told(fault), picture(made), detail)
 
 
 def picture(made: Recording) -> Callable[[], Figure] | None:

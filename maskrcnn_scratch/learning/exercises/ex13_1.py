@@ -119,10 +119,7 @@ EXERCISE = Exercise(
             "block forgotten",
             "you took the thread's place in its block for its place in the grid: add "
             "the block's number times the block's size.",
-            {
-                "x, y = cuda.grid(2)": "x = cuda.threadIdx.x\n"
-                "    y = cuda.threadIdx.y"
-            },
+            {"x, y = cuda.grid(2)": "x = cuda.threadIdx.x\n    y = cuda.threadIdx.y"},
         ),
         Mistake(
             "size of the other axis",
