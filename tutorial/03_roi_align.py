@@ -254,7 +254,8 @@ assert counts == {56: 121, 112: 196, 224: 441, 448: 1296, 665: 2401}
 
 # %% [markdown]
 # At stride 16 it is true of objects above 112 pixels, where both read 196, and false
-# below. In cells that are touched, $4 \cdot 196 = 784$, it is true of large objects only.
+# below. In cells that are touched, $4 \cdot 196 = 784$, it is true of large objects
+# only.
 #
 # ## 14 x 14, then 7 x 7
 #
