@@ -330,21 +330,28 @@ def test_a_drawing_stays_as_it_is(rng: np.random.Generator, colours: int) -> Non
     np.testing.assert_array_equal(pixels_of(recompressed(png_of(pixels))), pixels)
 
 
-def test_a_photograph_keeps_its_look() -> None:
-    """At most 128 colours, white stays white, neighbourhoods keep their means."""
-    y, x = np.mgrid[0:96, 0:128]
-    pixels = np.stack([2 * y, 2 * x, 190 - y], axis=-1).astype(np.uint8)
+def test_neighbouring_greys_stay_apart(rng: np.random.Generator) -> None:
+    """White paper does not turn grey because the palette has a grey beside white."""
+    greys = rng.integers(128, 256, (30, 50, 1), dtype=np.uint8).repeat(3, axis=2)
+    np.testing.assert_array_equal(pixels_of(recompressed(png_of(greys))), greys)
+
+
+def test_a_photograph_keeps_its_look(rng: np.random.Generator) -> None:
+    """At most 128 colours, white stays white, neighbourhoods keep their means.
+
+    Without dithering the means of 8 x 8 pixels would be off by 1.5 on average.
+    """
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    pixels = np.array(coarse.resize((128, 96), Image.Resampling.BICUBIC))
     pixels[:24] = 255
-    before = png_of(pixels)
-    after = recompressed(before)
-    found = pixels_of(after)
+    found = pixels_of(recompressed(png_of(pixels)))
     assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 128
     assert (found[:24] == 255).all()
 
     def means(array: np.ndarray) -> np.ndarray:
         return array.reshape(12, 8, 16, 8, 3).mean(axis=(1, 3))
 
-    assert np.abs(means(found) - means(pixels)).max() < 8
+    assert np.abs(means(found) - means(pixels)).mean() < 1.25
 
 
 def test_a_picture_lies_on_white_and_says_nothing_else() -> None:
