@@ -188,7 +188,7 @@ rows, columns = np.mgrid[:12, :14] + 0.5
 disc = ((rows - 6) ** 2 + (columns - 6) ** 2 < 5**2).astype(np.uint8)
 roi = np.array([4.0, 2.0, 12.0, 10.0])
 figure, told = draw_mask_target(disc, roi, m=4)
-figure
+show(figure)
 
 # %% [markdown]
 # Each bin of this RoI is 2 x 2 pixels. The share of a bin is the mean of its pixels,
@@ -229,7 +229,7 @@ probability = np.array([[0.1, 0.7, 0.3], [0.8, 1.0, 0.6], [0.2, 0.9, 0.4]])
 box = np.array([1.0, 1.5, 10.0, 7.5])
 figure, told = draw_pasted_mask(probability, box, size=(9, 12))
 assert np.array_equal(told.mask, told.values >= 0.5)
-figure
+show(figure)
 
 # %% [markdown]
 # ### What a half pixel costs
@@ -292,7 +292,7 @@ assert all(mean["threshold", m] < mean["soft", m] for m in (7, 14, 28))
 
 # %%
 model, class_names = lesson_model("shapes")
-((image, truth),) = generate_shapes(1, seed=3)
+((image, truth),) = generate_shapes(1, seed=28)
 found = Predictor(model, class_names)(image, 0.7)
 features = roi_features(
     model.config,
@@ -313,7 +313,7 @@ labels = found.labels.tolist()
 figure, told = draw_class_maps(
     pixels, found.boxes.numpy(), logits.sigmoid().numpy(), labels, class_names
 )
-figure
+show(figure)
 
 # %% [markdown]
 # The framed map is that of the predicted class; it alone is pasted. The other maps are
