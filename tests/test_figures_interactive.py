@@ -32,6 +32,7 @@ Deliberate faults, and the test that caught each:
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
 import re
@@ -671,7 +672,8 @@ def test_a_kernel_shows_one_output() -> None:
     # Of the kernels named python3, that of the Python that runs this.
     specs = KernelSpecManager(kernel_dirs=[])
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
-    NotebookClient(notebook, timeout=120, km=kernel).execute()
+    client = NotebookClient(notebook, timeout=120, km=kernel)
+    asyncio.run(client.async_execute(cleanup_kc=True))
     (output,) = notebook.cells[0].outputs
     assert output.output_type == "display_data"
     assert output.data.keys() == {"image/png", "text/plain", WIDGET_VIEW}
