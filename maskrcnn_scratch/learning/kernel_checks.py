@@ -49,7 +49,7 @@ from maskrcnn_scratch.learning.recorder.rebuild import python_function
 from maskrcnn_scratch.learning.simulator import simulate
 from maskrcnn_scratch.learning.watched import Stumbled, Watched
 
-SAMPLES = 24
+SAMPLES = 32  # a launch takes milliseconds
 STEPS = 2000  # of one thread: more than any launch of an exercise needs
 
 ADVICE = {
@@ -67,7 +67,7 @@ ADVICE = {
     RACING_WRITE: "which one stays is chance",
     RACING_READ: "whether the reader sees the old or the new value is chance",
     UNINITIALISED: "what stands there is chance",
-    SAME_VALUE: "the value is right, but one thread should write it",
+    SAME_VALUE: "the value is the same, but each place should be one thread's",
 }
 """What is told of a fault, the gravest first; the rest of the recorder's follow."""
 

@@ -41,7 +41,7 @@ def block_sums(values: np.ndarray, out: np.ndarray) -> None:
 def lists_of_values(draw: st.DrawFn) -> Inputs:
     """Halves, for one block to three."""
     count = draw(st.integers(1, 3 * THREADS))
-    halves = st.lists(st.integers(-9, 9), min_size=count, max_size=count)
+    halves = st.lists(st.integers(-9, 9).filter(bool), min_size=count, max_size=count)
     return {
         "values": np.array(draw(halves), np.float32) / 2,
         "blocks": -(-count // THREADS),
@@ -146,8 +146,8 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "a thread too many",
-            "you wrote `<=`: thread `half` takes part, and another one adds its cell "
-            "at the same time.",
+            "you wrote `<=`: thread `half` takes part too, past the last cell in the "
+            "first round, and while its own cell is read in those after it.",
             {"if t < half:": "if t <= half:"},
         ),
         Mistake(
