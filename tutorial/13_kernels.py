@@ -73,14 +73,14 @@ show(sample_point)
 # ## A thread for each pixel
 #
 # In a kernel the loops are gone. Every thread runs the same function and finds out
-# which pixel is its own. Threads come in **blocks** of $B$, blocks in a **grid**; thread
-# $t$ of block $b$ is number
+# which pixel is its own. Threads come in **blocks** of $B$, blocks in a **grid**;
+# thread $t$ of block $b$ is number
 #
 # $$i = b B + t$$
 #
-# of its axis, and `cuda.grid(2)` gives that number for x and y. A picture of $n$ columns
-# needs $\lceil n / B \rceil$ blocks along x, and the last of them may stand out. That
-# is what the `if` is for, the **guard**.
+# of its axis, and `cuda.grid(2)` gives that number for x and y. A picture of $n$
+# columns needs $\lceil n / B \rceil$ blocks along x, and the last of them may stand
+# out. That is what the `if` is for, the **guard**.
 
 
 # %%
@@ -102,9 +102,9 @@ assert np.array_equal(out, by_loop)
 # %% [markdown]
 # On a GPU one would write `@cuda.jit` above the function and launch it with
 # `brighten[blocks, threads](image, 2.0, out)`. `recorder.check` takes the same function
-# and raises an error if anything is wrong with the launch. In its picture a cell has the
-# number and colour of the thread that wrote it; circles are readers. The number of a
-# thread counts through block 0, then block 1, and so on.
+# and raises an error if anything is wrong with the launch. In its picture a cell has
+# the number and colour of the thread that wrote it; circles are readers. The number of
+# a thread counts through block 0, then block 1, and so on.
 
 # %%
 figure, told = draw_launch(made)
@@ -139,13 +139,13 @@ show(draw_launch(made)[0])
 #
 # 32 neighbouring threads, a **warp**, execute one instruction together, and memory
 # comes in **sectors** of 32 bytes. 32 float32 numbers that lie side by side fill 4
-# sectors. If thread $i$ reads element $s\, i$ instead, the numbers lie $s$ times further
-# apart, and the warp fetches
+# sectors. If thread $i$ reads element $s\, i$ instead, the numbers lie $s$ times
+# further apart, and the warp fetches
 #
 # $$\min(4 s,\ 32)$$
 #
-# sectors, of which all but $1/s$ is fetched for nothing. This is the first thing to look
-# at in any kernel: **neighbouring threads should read neighbouring numbers**.
+# sectors, of which all but $1/s$ is fetched for nothing. This is the first thing to
+# look at in any kernel: **neighbouring threads should read neighbouring numbers**.
 
 
 # %%
@@ -167,8 +167,8 @@ show(draw_launch(recorder.check(every, 1, 8, a, 3, np.zeros(8, np.float32)))[0])
 
 # %% [markdown]
 # In a map (height, width) the column runs fastest. So x, along which neighbouring
-# threads lie, belongs to the columns. Whoever takes x for the row gets the right picture
-# and eight times the traffic.
+# threads lie, belongs to the columns. Whoever takes x for the row gets the right
+# picture and eight times the traffic.
 
 
 # %%
@@ -273,10 +273,10 @@ show(draw_launch(made)[0])
 # %% [markdown]
 # ## Adding to one place
 #
-# RoIAlign's way back adds gradients to cells, and the points of two bins may lie between
-# the same cells. `cuda.atomic.add` reads, adds and writes in one piece, so no update is
-# lost. Nothing orders the additions, though, and float32 sums depend on their order in
-# the last digits; and additions to **one** address wait for each other.
+# RoIAlign's way back adds gradients to cells, and the points of two bins may lie
+# between the same cells. `cuda.atomic.add` reads, adds and writes in one piece, so no
+# update is lost. Nothing orders the additions, though, and float32 sums depend on their
+# order in the last digits; and additions to **one** address wait for each other.
 
 
 # %%
@@ -301,9 +301,9 @@ assert (big + small) + small != big + (small + small)  # the order tells
 # ## Many numbers into one
 #
 # A sum or a maximum over a block needs no atomics: pairs of threads join their numbers,
-# then pairs of pairs. $n$ numbers take $\log_2 n$ rounds, with a barrier after each. Every
-# thread comes to every barrier, also those whose work is done; a barrier inside of the
-# `if` would leave the others waiting.
+# then pairs of pairs. $n$ numbers take $\log_2 n$ rounds, with a barrier after each.
+# Every thread comes to every barrier, also those whose work is done; a barrier inside
+# of the `if` would leave the others waiting.
 
 
 # %%
@@ -331,10 +331,10 @@ show(draw_launch(made)[0])
 # %% [markdown]
 # ## The ladder: RoIAlign
 #
-# The package has every GPU component at least twice. The **naive** kernel reads like the
-# loop of the reference: a thread for each number of the output, which finds all that it
-# needs by itself. The **fast** kernel computes the same and wastes less. The kernels need
-# the package numba-cuda, which there is for Linux and Windows.
+# The package has every GPU component at least twice. The **naive** kernel reads like
+# the loop of the reference: a thread for each number of the output, which finds all
+# that it needs by itself. The **fast** kernel computes the same and wastes less. The
+# kernels need the package numba-cuda, which there is for Linux and Windows.
 
 # %%
 if find_spec("numba_cuda"):
@@ -350,10 +350,10 @@ else:
 # places and weights again, in float64. And the four points of a bin are between few
 # cells, of which each point reads its own four.
 #
-# In the fast kernel a block has a row of bins. Its threads share the work of placing the
-# points and leave the places in shared memory; after a barrier each thread walks along
-# the row for its channel, and since a bilinear weight is a product, rows of cells are
-# added up before columns, each cell once.
+# In the fast kernel a block has a row of bins. Its threads share the work of placing
+# the points and leave the places in shared memory; after a barrier each thread walks
+# along the row for its channel, and since a bilinear weight is a product, rows of cells
+# are added up before columns, each cell once.
 
 # %%
 if find_spec("numba_cuda"):
@@ -363,8 +363,8 @@ if find_spec("numba_cuda"):
 
 # %% [markdown]
 # The recorder counts both, on one RoI of 7 x 7 cells, 4 x 4 bins of 2 x 2 points and 32
-# channels. The naive kernel's reads of features can be counted by hand: 4 cells for each
-# of 4 points for each of $4 \cdot 4 \cdot 32$ numbers.
+# channels. The naive kernel's reads of features can be counted by hand: 4 cells for
+# each of 4 points for each of $4 \cdot 4 \cdot 32$ numbers.
 
 
 # %%
@@ -411,18 +411,20 @@ if find_spec("numba_cuda"):
 
 # %% [markdown]
 # Less than half of the sectors forward, and a quarter of the atomics backward; paid for
-# with barriers, at which a block waits for its slowest thread. The page `docs/kernels.md`
-# has such counts of all components, RoIPool, NMS, masks and keypoints among them.
+# with barriers, at which a block waits for its slowest thread. The page
+# `docs/kernels.md` has such counts of all components, RoIPool, NMS, masks and keypoints
+# among them.
 #
 # ## What has been run, and what has not
 #
 # - **No kernel of this package has run on a GPU yet.** All numbers above are counts,
 #   none is a time.
-# - Every kernel agrees with the reference in the simulator, has no fault in the recorder
-#   in three orders of threads, and compiles for compute capabilities 7.5 to 10.0. Each
-#   of the three finds what the others cannot; none of them replaces a run.
-# - Counts do not tell what the caches answer, how many blocks fit on a processor, or how
-#   long a thread waits. With a GPU, `python -m pytest -m gpu` comes first, then a clock.
+# - Every kernel agrees with the reference in the simulator, has no fault in the
+#   recorder in three orders of threads, and compiles for compute capabilities 7.5 to
+#   10.0. Each of the three finds what the others cannot; none of them replaces a run.
+# - Counts do not tell what the caches answer, how many blocks fit on a processor, or
+#   how long a thread waits. With a GPU, `python -m pytest -m gpu` comes first, then a
+#   clock.
 #
 # ## Exercises
 #
@@ -460,6 +462,7 @@ exercise("ex13_5")
 #
 # - NVIDIA, *CUDA C++ Programming Guide*: the programming model, memory, barriers.
 # - Harris, *Optimizing Parallel Reduction in CUDA*, for the tree and its rungs.
-# - `docs/kernels.md`, `maskrcnn_scratch/cuda/nms_naive.py` and `nms.py`: the next ladder.
+# - `docs/kernels.md`, `maskrcnn_scratch/cuda/nms_naive.py` and `nms.py`: the next
+#   ladder.
 # - `maskrcnn_scratch/learning/recorder/`, and `tests/broken_kernels.py`: a
 #   wrong kernel for every fault that it names.
