@@ -299,6 +299,21 @@ def test_two_mistakes_at_once() -> None:
     assert report.guess is LARGEST.mistakes[1]
 
 
+def test_an_exception_is_only_like_its_own_kind() -> None:
+    """A name that is missing is not told as the mistake that reads past the end."""
+    past = Mistake("past the end", "you read on.", {"values[1:]": "[values[99]]"})
+    exercise = replace(LARGEST, mistakes=(past,))
+
+    def raises(error: type[Exception]) -> Callable[[np.ndarray], float]:
+        def answer(values: np.ndarray) -> float:
+            raise error
+
+        return answer
+
+    assert judge(exercise, raises(IndexError)).guess is past
+    assert judge(exercise, raises(NameError)).guess is None
+
+
 def test_a_law_of_several_calls() -> None:
     """A stumble in any of them is told; so is a value that the law cannot use."""
     twice = Law(

@@ -89,7 +89,9 @@ class Watched:
         except Stumbled:
             raise
         except BaseException as error:
-            raise Stumbled("exception", told(error, self.function)) from None
+            which = (type(error).__name__,)  # IndexError is unlike NameError
+            says = told(error, self.function)
+            raise Stumbled("exception", says, detail=which) from None
         finally:
             self.printed = printed.getvalue()
         if value is Ellipsis:
