@@ -29,6 +29,7 @@
 # **Minutes:** 190, of which 115 for the exercises.
 
 # %%
+import math
 from importlib.util import find_spec
 
 import numpy as np
@@ -212,6 +213,30 @@ show(figure)
 tile = "tile of block 0"
 assert told.panels[0, tile].writers.tolist() == [list(range(8))]
 assert told.panels[1, tile].readers[0, 3] == [3, 4]  # its own thread and the next
+
+# %% [markdown]
+# Shared memory lies in 32 **banks** of 4 bytes, side by side. A warp whose threads need
+# different numbers of one bank gets them one after the other. Where thread $t$ takes
+# number $s t$, that makes
+#
+# $$\gcd(s, 32)$$
+#
+# passes for one. A column of a tile that is 32 wide takes 32; made one number wider,
+# for nothing but this, it takes 1.
+
+
+# %%
+def every_in_tile(step, out):
+    tile = cuda.shared.array(32 * 33, np.float32)
+    t = cuda.threadIdx.x
+    tile[step * t] = t
+    out[t] = tile[step * t]
+
+
+for step in (1, 2, 3, 8, 32, 33):
+    made = recorder.check(every_in_tile, 1, 32, step, np.zeros(32, np.float32))
+    passes = [one.passes for one in made.instructions if one.space == "shared"]
+    assert passes == [math.gcd(step, 32)] * 2  # of the write and of the read
 
 # %% [markdown]
 # ## A pass in the simulator is no evidence
@@ -410,11 +435,32 @@ if find_spec("numba_cuda"):
     assert counts["naive, backward"][2] == 4 * counts["fast, backward"][2] == 8192
 
 # %% [markdown]
-# Less than half of the sectors forward, and a quarter of the atomics backward; paid for
-# with barriers, at which a block waits for its slowest thread. The page
-# `docs/kernels.md` has such counts of all components, RoIPool, NMS, masks and keypoints
-# among them.
+# Less than half of the sectors forward, and a quarter of the atomics backward, for 24
+# sectors more; both paid for with barriers, at which a block waits for its slowest
+# thread. The page `docs/kernels.md` has such counts of all components, RoIPool, NMS,
+# masks and keypoints among them.
 #
+# ### Is it right?
+#
+# The mean of readings is linear in the features, $A f$, so the way back is the
+# transposed map. Whatever the features $f$ and the gradient $g$ by the output,
+#
+# $$\langle A f,\ g \rangle = \langle f,\ A^\top g \rangle$$
+#
+# which two kernels written apart from each other fulfil only if both are right, or both
+# wrong in the same way.
+
+# %%
+if find_spec("numba_cuda"):
+    generator = torch.Generator().manual_seed(0)
+    f = torch.randn(features.shape, generator=generator)
+    g = torch.randn(grad.shape, generator=generator)
+    with recorder.recording():
+        forth = gpu.roi_align(f, rois, bins, 1.0, 2)
+        back = gpu.roi_align_backward(g, f, rois, 1.0, 2)
+    assert math.isclose((forth * g).sum(), (f * back).sum(), rel_tol=1e-4)
+
+# %% [markdown]
 # ## What has been run, and what has not
 #
 # - **No kernel of this package has run on a GPU yet.** All numbers above are counts,
