@@ -5,6 +5,7 @@ Deliberate faults, and the test that caught each:
 - boxes half a pixel off -> test_the_walk_draws_what_it_tells
 - rows for columns of a map -> test_the_walk_draws_what_it_tells
 - the mean over seeds of another arm -> test_an_ablation_draws_what_it_tells
+- pictures in columns instead of rows -> test_pictures_stand_under_their_titles
 - runs joined by rank, not by seed -> test_an_ablation_draws_what_it_tells
 """
 
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskrcnn_scratch.figures.ablation import draw_ablation
 from maskrcnn_scratch.figures.model_walk import SHOWN_PROPOSALS, draw_model_walk
+from maskrcnn_scratch.figures.pictures import draw_pictures
 
 
 def walk(maps: dict[str, np.ndarray], proposals: int = 25) -> tuple:
@@ -71,3 +74,15 @@ def test_arms_must_be_the_same() -> None:
         draw_ablation({"a": [1.0]}, {"b": 1.0}, "")
     with pytest.raises(ValueError, match="arms measured are"):
         draw_ablation({}, {}, "")
+
+
+def test_pictures_stand_under_their_titles() -> None:
+    pictures = [Image.new("RGB", (8, 8), (n, 0, 0)) for n in range(5)]
+    figure = draw_pictures(pictures, [f"no. {n}" for n in range(5)], columns=3)
+    assert len(figure.axes) == 6
+    for number, axes in enumerate(figure.axes[:5]):
+        assert axes.get_title() == f"no. {number}"
+        assert axes.get_images()[0].get_array()[0, 0, 0] == number
+    assert not figure.axes[5].get_images()
+    with pytest.raises(ValueError, match="5 pictures and 4 titles"):
+        draw_pictures(pictures, ["a"] * 4)

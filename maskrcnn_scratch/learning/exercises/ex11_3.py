@@ -45,7 +45,7 @@ def one_long_list(ious: list[np.ndarray], losses: list[np.ndarray]) -> float:
     """The images laid end to end, and the mean of those that count."""
     pairs = zip(np.concatenate(ious), np.concatenate(losses), strict=True)
     counted = [loss for iou, loss in pairs if not iou < 0.5]
-    return sum(counted) / max(len(counted), 1)
+    return float(sum(counted) / max(len(counted), 1))
 
 
 EXERCISE = Exercise(
