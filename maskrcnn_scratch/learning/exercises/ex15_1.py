@@ -66,7 +66,7 @@ EXERCISE = Exercise(
             "Mean and error are those of Python's statistics.",
             scores(),
             by_the_library,
-            tolerance=1e-7,
+            tolerance=1e-6,
         ),
         Law(
             "A seed that helps both models changes nothing.",
@@ -75,7 +75,7 @@ EXERCISE = Exercise(
             got=lambda f, one, other: f(
                 one + np.arange(len(one)), other + np.arange(len(one))
             ),
-            tolerance=1e-7,
+            tolerance=1e-6,
         ),
     ),
     mistakes=(
