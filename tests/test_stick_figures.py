@@ -2,8 +2,8 @@
 
 Deliberate faults, and the test that caught each:
 
-- x for y of the keypoints -> test_a_visible_point_lies_on_its_figure
-- hidden points as visible -> test_hidden_points_lie_under_a_nearer_figure
+- x for y of the keypoints -> test_points_outside_the_image_are_unlabelled
+- hidden points as visible -> test_a_visible_point_lies_on_its_figure
 - points outside the image kept -> test_points_outside_the_image_are_unlabelled
 - left and right exchanged -> test_the_left_hand_is_at_the_right_of_who_faces_us
 - image i depends on the count -> test_an_image_depends_on_its_number_alone
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskrcnn_scratch.data import stick_figures as sticks
@@ -25,6 +25,7 @@ SEEDS = st.integers(0, 10**6)
 HEAD, NECK, HIP, LEFT_HAND, RIGHT_HAND, LEFT_FOOT, RIGHT_FOOT = range(7)
 
 
+@settings(max_examples=30)
 @given(seed=SEEDS, size=st.integers(64, 140))
 def test_targets_are_whole(seed: int, size: int) -> None:
     [(image, target)] = sticks.generate_figures(1, size, seed)
@@ -50,6 +51,7 @@ def labelled(scene: sticks.Figures, visibility: float) -> list[tuple[int, int, i
     ]
 
 
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_a_visible_point_lies_on_its_figure(seed: int) -> None:
     scene = sticks.draw_figures(96, np.random.default_rng(seed))
@@ -57,6 +59,7 @@ def test_a_visible_point_lies_on_its_figure(seed: int) -> None:
         assert scene.masks[figure, row, column]
 
 
+@settings(max_examples=30)
 @given(seed=SEEDS)
 def test_hidden_points_lie_under_a_nearer_figure(seed: int) -> None:
     scene = sticks.draw_figures(96, np.random.default_rng(seed))

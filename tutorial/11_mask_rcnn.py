@@ -60,7 +60,12 @@ from maskrcnn_scratch.weights.lesson import lesson_model
 # time with random weights.
 
 # %%
-config = lesson_config("shapes", ("train.iterations=100", "train.learning_rate=0.002"))
+settings = (
+    "train.iterations=100",
+    "train.learning_rate=0.002",
+    "train.warmup_iterations=20",
+)
+config = lesson_config("shapes", settings)
 torch.manual_seed(0)
 model = MaskRCNN(config.model)
 for name, part in model.named_children():
@@ -186,11 +191,6 @@ assert (to["mask_head"] > 0).tolist() == [False, False, False, False, True]
 
 # %%
 paper = TrainConfig()
-assert learning_rate(paper, 501) == learning_rate(paper, 120_000) == 0.02
-assert math.isclose(learning_rate(paper, 120_001), 0.002)
-assert learning_rate(paper, 1) == 0.02 * paper.warmup_factor
-assert base_rate(TrainConfig(batch_size=2)) == 0.02 * 2 / 16 == 0.0025
-
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
 for axis, one, title in (
     (axes[0], paper, "the paper's, with a warm-up"),
@@ -198,9 +198,15 @@ for axis, one, title in (
 ):
     steps = np.unique(np.linspace(1, one.iterations, 2000).astype(int))
     axis.plot(steps, [learning_rate(one, int(step)) for step in steps])
+    axis.set_xticks(np.linspace(0, one.iterations, 5))
     axis.set_xlabel("step")
     axis.set_title(title, size=10)
 axes[0].set_ylabel("learning rate")
+
+assert learning_rate(paper, 501) == learning_rate(paper, 120_000) == 0.02
+assert math.isclose(learning_rate(paper, 120_001), 0.002)
+assert learning_rate(paper, 1) == 0.02 * paper.warmup_factor
+assert base_rate(TrainConfig(batch_size=2)) == 0.02 * 2 / 16 == 0.0025
 
 # %% [markdown]
 # ## One step

@@ -99,7 +99,7 @@ def roi_layer() -> Ablation:
 
 
 def roi_layer_32() -> Ablation:
-    """The same on C5, whose cells are twice as large, and the gain too."""
+    """The same on C5, whose cells are twice as large; in the paper the gain is too."""
     base = replace(base_model(), features="c5", anchor_levels=(5,))
     arms = (
         Arm("RoIAlign", base, (30.9, 51.8, 32.1)),
