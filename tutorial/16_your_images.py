@@ -412,8 +412,8 @@ assert of_tiles > of_whole
 # %% [markdown]
 # Shown the whole, the model scales it to 128 pixels and sees objects of half the size
 # that it was trained on. In tiles all are found; what is kept beyond their number is
-# false. For training the same holds: `data.transform.crop` cuts a
-# random tile out of each image, with its objects' boxes and masks.
+# false. For training the same holds: `data.transform.crop` cuts a random tile out of
+# each image, with its objects' boxes and masks.
 #
 # ## When the result is poor
 #
