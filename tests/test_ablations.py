@@ -154,9 +154,17 @@ def test_batches_are_moved_anew() -> None:
 def test_perfect_logits_give_nearly_perfect_masks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With targets for logits, what is lost is the grid's part alone: 14 x 14 cells."""
-    rng = np.random.default_rng(1)
-    images, targets = collate([moved(one, rng) for one in generate_shapes(6, seed=9)])
+    """With targets for logits, what is lost is the grid's part alone: 14 x 14 cells.
+
+    Boxes that are a good deal larger than the objects: masks pasted anywhere else than
+    into them would be of the wrong size.
+    """
+    images, targets = collate(generate_shapes(6, seed=9))
+    wide = torch.tensor([-0.25, -0.25, 0.25, 0.25])
+    boxes = [
+        t.boxes + (t.boxes[:, 2:] - t.boxes[:, :2]).repeat(1, 2) * wide for t in targets
+    ]
+    targets = [replace(t, proposals=b) for t, b in zip(targets, boxes, strict=True)]
     branch = MaskBranch(ablations.base_model()).eval()
     goals = torch.cat(
         [
@@ -167,15 +175,10 @@ def test_perfect_logits_give_nearly_perfect_masks(
     monkeypatch.setattr(
         branch, "logits", lambda images, targets: torch.logit(goals, 1e-4)[:, None]
     )
-    inside = [
-        bool((t.proposals[i, :2] <= t.boxes[i, :2]).all())
-        and bool((t.proposals[i, 2:] >= t.boxes[i, 2:]).all())
-        for t in targets
-        for i in range(len(t))
-    ]
     ious = branch.ious(images, targets)
+    assert len(ious) == sum(len(t) for t in targets)
     assert ious.mean() > 0.88
-    assert ious[torch.tensor(inside)].min() > 0.8
+    assert ious.min() > 0.7
 
 
 def test_paired_difference_by_hand() -> None:
