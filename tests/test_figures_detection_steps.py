@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrcnn_scratch.figures.detection_steps import draw_detection_steps
+from maskrcnn_scratch.figures.detection_steps import (
+    draw_detected,
+    draw_detection_steps,
+)
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 BOXES = np.array([[1.0, 2, 9, 12], [3, 4, 25, 18], [0, 0, 30, 20]])
@@ -38,3 +41,31 @@ def test_what_does_not_fit_is_refused() -> None:
         draw_detection_steps(IMAGE, {"RoIs": BOXES}, ["one"])
     with pytest.raises(ValueError, match="0 steps"):
         draw_detection_steps(IMAGE, {}, [])
+
+
+def test_lists_side_by_side_mark_what_differs() -> None:
+    scores, labels = np.array([0.9, 0.8, 0.7]), np.array([1, 2, 1])
+    other_labels = np.array([1, 1, 1])
+    figure = draw_detected((20, 30), (BOXES, scores, labels), (
+        BOXES[:2], scores[:2], other_labels[:2],
+    ))  # fmt: skip
+    expected, got = figure.axes
+    assert expected.get_title().startswith("expected: 3")
+    assert got.get_title().startswith("got: 2")
+    kinds = [[patch.get_gid() for patch in axes.patches] for axes in (expected, got)]
+    assert kinds == [
+        ["image", "shared", "alone", "alone"],
+        ["image", "shared", "alone"],
+    ]
+    assert [text.get_text() for text in expected.texts] == [
+        "1: 0.90", "2: 0.80", "1: 0.70",
+    ]  # fmt: skip
+
+
+def test_a_score_or_a_box_apart_is_another_detection() -> None:
+    own = BOXES[:1], np.array([0.9]), np.array([1])
+    for box, score in ((BOXES[:1], 0.8), (BOXES[1:2], 0.9), (BOXES[:0], 0.9)):
+        other = box, np.full(len(box), score), np.ones(len(box))
+        (_, kind) = (patch.get_gid() for patch in draw_detected(
+            (20, 30), own, other).axes[0].patches)  # fmt: skip
+        assert kind == "alone"

@@ -12,10 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from maskrcnn_scratch.figures import palette
-from maskrcnn_scratch.figures.boxes import add_box
+from maskrcnn_scratch.figures.boxes import Box, add_box, around, draw_pixels
 
 PANEL = 4.1  # inches wide
 COLUMNS = 2
+
+Detected = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Boxes (n, 4), scores (n,) and labels (n,) of one image."""
 
 
 def draw_detection_steps(
@@ -55,3 +58,36 @@ def draw_detection_steps(
         x, y = float(box[0]), float(box[1])
         axes.text(x + width / 80, y + height / 80, caption, **text)
     return figure, counts
+
+
+def draw_detected(size: tuple[int, int], expected: Detected, got: Detected) -> Figure:
+    """Two lists of detections side by side in an image of ``size`` (height, width).
+
+    Those of one list that the other does not have are dashed.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    lists = ((expected, got), (got, expected))
+    for axes, title, (own, other) in zip(
+        figure.subplots(1, 2), ("expected", "got"), lists, strict=True
+    ):
+        frame = np.array([0.0, 0.0, size[1], size[0]])
+        draw_pixels(axes, around(frame, *own[0], *other[0]))
+        add_box(axes, frame, "image", fc=(palette.PIXEL, 0.4), ec="none", zorder=0.4)
+        for box, score, label in zip(*own, strict=True):
+            shared = has(other, box, score, label)
+            color, line = (palette.ROI, "-") if shared else (palette.FAULT, "--")
+            kind = "shared" if shared else "alone"
+            add_box(axes, box, kind, fc="none", ec=color, ls=line, lw=2)
+            text = f"{label:g}: {score:.2f}"
+            paper = {"fc": "white", "ec": color, "pad": 1.0}
+            axes.text(box[0], box[1], text, fontsize=8, va="top", bbox=paper, zorder=5)
+        axes.set_title(f"{title}: {len(own[0])}, as class: score")
+    return figure
+
+
+def has(detected: Detected, box: Box, score: float, label: float) -> bool:
+    """Whether the list holds this very detection."""
+    boxes, scores, labels = detected
+    same = np.isclose(boxes, box, atol=1e-4).all(axis=1)
+    same &= np.isclose(scores, score, atol=1e-4) & (labels == label)
+    return bool(same.any())

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
+from maskrcnn_scratch.figures.detection_steps import Detected, draw_detected
+from maskrcnn_scratch.learning.compare import plain
 from maskrcnn_scratch.learning.exercise import Exercise, Inputs, Law, Mistake
 from maskrcnn_scratch.reference.boxes import box_iou, clip_boxes, decode_boxes
 from maskrcnn_scratch.reference.nms import nms, segmented_nms
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 FAR = 1e-3  # from a threshold or a tie, so that rounding decides nothing
-Detected = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def detect(
@@ -71,7 +73,7 @@ def predictions(draw: st.DrawFn) -> Inputs:
         "rois": np.array(rois, np.float64),
         "size": (height, width),
     }
-    assume(nothing_is_close(*candidates(**inputs)))
+    assume(nothing_is_close(*candidates(**inputs)[:2]))
     return inputs
 
 
@@ -91,7 +93,7 @@ def candidates(
     return clip_boxes(boxes, size), probability[:, 1:].flatten(), labels
 
 
-def nothing_is_close(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> bool:
+def nothing_is_close(boxes: np.ndarray, scores: np.ndarray) -> bool:
     """No ties of scores, no score and no IoU at its threshold."""
     gaps = np.diff(np.sort(np.append(scores, 0.05)))
     iou = box_iou(boxes, boxes)
@@ -118,6 +120,12 @@ def backwards(
 ) -> Any:
     """The detections from the RoIs in the opposite order."""
     return function(logits[::-1].copy(), deltas[::-1].copy(), rois[::-1].copy(), size)
+
+
+def draw_both(inputs: Inputs, expected: Any, got: Any) -> Figure:
+    """The detections that were expected and those that came."""
+    boxes, scores, labels = (np.asarray(plain(part), np.float64) for part in got)
+    return draw_detected(inputs["size"], expected, (boxes, scores, labels))
 
 
 EXERCISE = Exercise(
@@ -152,7 +160,7 @@ EXERCISE = Exercise(
     mistakes=(
         Mistake(
             "background detected",
-            "you let the background be a class: its column is for RoIs without object.",
+            "you let the background be a class; its column is for no object.",
             {
                 "range(1, logits.shape[1])": "range(logits.shape[1])",
                 "deltas[:, label - 1]": "deltas[:, max(label - 1, 0)]",
@@ -171,26 +179,19 @@ EXERCISE = Exercise(
             {"e.sum(axis=1, keepdims=True)": "e[:, 1:].sum(axis=1, keepdims=True)"},
         ),
         Mistake(
-            "logits",
-            "you compared and returned logits; scores are probabilities.",
-            {"e / e.sum(axis=1, keepdims=True)": "logits"},
-        ),
-        Mistake(
             "one class a RoI",
-            "you kept only the likeliest class of each RoI. Matterport's system does; "
-            "in the paper's every class above the threshold is a candidate.",
+            "you kept only the likeliest class of each RoI, as matterport's system "
+            "does; every class above the threshold is a candidate.",
             {"score > 0.05": "(score > 0.05) & (logits.argmax(axis=1) == label)"},
         ),
         Mistake(
             "boxes of the next class",
-            "you took the boxes of another class: class c has the place c - 1, for the "
-            "background has no box.",
+            "you took the boxes of another class: class c has the place c - 1.",
             {"deltas[:, label - 1]": "deltas[:, label % deltas.shape[1]]"},
         ),
         Mistake(
             "no weights",
-            "you decoded without the weights 10, 10, 5, 5, so boxes move ten times too "
-            "far.",
+            "you decoded without the weights: boxes move ten times too far.",
             {"(10.0, 10.0, 5.0, 5.0)": "(1.0, 1.0, 1.0, 1.0)"},
         ),
         Mistake(
@@ -245,4 +246,5 @@ EXERCISE = Exercise(
         "from maskrcnn_scratch.reference.boxes import clip_boxes, decode_boxes\n"
         "from maskrcnn_scratch.reference.nms import nms"
     ),
+    draw=draw_both,
 )
