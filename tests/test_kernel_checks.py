@@ -5,10 +5,14 @@ Deliberate faults, and the test that caught each:
 - inputs left writable -> test_each_fault_is_told[an input written]
 - a value that a kernel returns overlooked -> test_each_fault_is_told[a value returned]
 - unwritten output overlooked -> test_each_fault_is_told[half of it written]
+- the gravest fault told last -> test_the_gravest_fault_is_told
 - one order of threads alone -> test_a_result_by_the_order_of_threads_is_refused
 - the simulator's law left out -> test_what_only_the_simulator_refuses
 - the arrays of the law's inputs written -> test_inputs_stay_as_they_are
 - a loop's Python thread left running -> test_an_interrupted_launch_leaves_no_thread
+- a watcher that never comes back -> test_the_watcher_comes_back
+- device functions, or members imported by name, left as they are in the simulator
+  -> test_without_simulator_and_without_numba_cuda
 """
 
 from __future__ import annotations
@@ -216,6 +220,24 @@ def test_inputs_stay_as_they_are() -> None:
     with pytest.raises(Stumbled):
         simulated(call)(Watched(clears), values=values)
     assert np.array_equal(values, VALUES)
+    assert values.flags.writeable
+
+
+def test_the_gravest_fault_is_told() -> None:
+    """Of a race and an access past the end, in whichever order they were found."""
+
+    def both(values: np.ndarray, out: np.ndarray) -> None:
+        out[0] = cuda.grid(1)
+        out[cuda.grid(1) + 4] = 0
+
+    def other_way(values: np.ndarray, out: np.ndarray) -> None:
+        out[cuda.grid(1) + 4] = values[0]
+        out[0] += 1
+
+    for kernel in (both, other_way):
+        with pytest.raises(Stumbled) as raised:
+            recorded(call)(Watched(kernel), values=VALUES)
+        assert raised.value.kind == "out of range"
 
 
 def test_what_a_kernel_prints_is_kept() -> None:
@@ -345,6 +367,25 @@ def test_a_loop_that_does_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.tried == 1
 
 
+def test_the_watcher_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes where nothing is launched, and there is another for the next launch."""
+    monkeypatch.setattr(watch, "WATCHER", watch.Watcher())
+    for name, value in (("PATIENCE", 0.2), ("INTERVAL", 0.02), ("IDLE", 2)):
+        monkeypatch.setattr(watch, name, value)
+
+    def spins(out: np.ndarray) -> None:
+        while cuda.threadIdx.x == 0:
+            pass
+
+    for _ in range(2):
+        recording = recorder.record(spins, 1, 1, np.zeros(1))
+        assert recording.kinds() == {"endless loop"}
+        ends = time.monotonic() + 10
+        while watch.WATCHER.there and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert not watch.WATCHER.there
+
+
 def test_an_interrupted_launch_leaves_no_thread() -> None:
     """Where time runs out before the recorder's own patience does."""
 
@@ -375,6 +416,7 @@ def test_the_simulator_s_errors_are_raised() -> None:
 
 PLAIN = """
 import sys
+import numpy as np
 if sys.argv[1] == "built-in":  # as on a Mac, where numba-cuda is not installed
     finders = [f for f in sys.meta_path if type(f).__name__ != "NumbaCudaFinder"]
     sys.meta_path[:] = finders
@@ -390,6 +432,38 @@ for name in ("ex13_1", "ex13_4"):
     wrong = exercise.mistakes[0]
     report = judge(exercise, compiled(exercise.wrong(wrong), exercise.name, "<b>"))
     assert report.guess is wrong, report
+
+
+@cuda.jit(device=True)
+def half(x):
+    return quarter(x) * 2
+
+
+def quarter(x):
+    return x / 4
+
+
+def halves(values, out):
+    cells = shared.array(3, np.float32)
+    cells[threadIdx.x] = 0
+    syncthreads()
+    n = grid(1)
+    if n < values.shape[0]:
+        add(cells, threadIdx.x, half(values[n]))
+        out[n] = cells[threadIdx.x]
+
+
+from numba.cuda import atomic, grid, shared, syncthreads, threadIdx
+
+from maskrcnn_scratch.learning.simulator import simulate
+
+add = atomic.add
+values, out = np.arange(4, dtype=np.float32), np.zeros(4, np.float32)
+for kernel in (halves, cuda.jit(halves)):
+    simulate(kernel, 2, 3, values, out)
+    assert out.tolist() == [0, 0.5, 1, 1.5], out
+    out[:] = 0
+assert halves.__globals__["grid"] is grid
 """
 
 

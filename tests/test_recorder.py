@@ -996,10 +996,23 @@ def test_the_picture_marks_faults_where_they_are() -> None:
         assert outside == beyond
         outlines = [p for p in figure.axes[0].patches if p.get_gid() == "fault"]
         assert len(outlines) == len(places) + len(beyond)
+        assert all(one.get_x() > 0 for one in outlines)
         corners = [panel.room for panel in told.panels.values() if panel.beyond]
         assert corners == [
             (int(column < 0), 0, int(column > 0), 0) for _, (_, column) in beyond
         ]
+
+
+def test_what_is_far_beyond_an_array_is_drawn_next_to_it() -> None:
+    @cuda.jit
+    def astray(a):  # type: ignore[no-untyped-def]
+        a[100, -100] = cuda.grid(1)
+
+    recording = recorder.record(astray, 1, 1, np.zeros((2, 3), np.float32))
+    _, told = draw_launch(recording)
+    panel = told.panels[0, "a"]
+    assert panel.beyond == {(2, -1): 0}
+    assert panel.room == (1, 0, 0, 1)
 
 
 def test_a_large_launch_is_not_drawn() -> None:

@@ -155,14 +155,20 @@ def simulated(call: Call) -> Function:
     """What the kernel writes in numba's simulator."""
 
     def got(function: Watched, **inputs: Any) -> Any:
-        launch = call(**inputs)
-        kernel = python_function(function.function)
-        arguments = launch.copies.values()
-        size = launch.blocks, launch.threads
-        watching(function, lambda: simulate(kernel, *size, *arguments))
-        return launch.result
+        return watching(function, lambda: simulated_run(function, call(**inputs)))
 
     return got
+
+
+def simulated_run(function: Watched, call: KernelCall) -> Any:
+    """Launch once in the simulator; returns the output."""
+    arguments = call.copies.values()
+    try:
+        simulate(function.function, call.blocks, call.threads, *arguments)
+    except Exception as error:
+        says = f"numba's simulator raises {type(error).__name__}: {error}"
+        raise Stumbled("simulator", says) from None
+    return call.result
 
 
 def watching(function: Watched, launch: Function) -> Any:
