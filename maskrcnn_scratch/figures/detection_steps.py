@@ -81,7 +81,7 @@ def draw_detected(size: tuple[int, int], expected: Detected, got: Detected) -> F
             text = f"{label:g}: {score:.2f}"
             paper = {"fc": "white", "ec": color, "pad": 1.0}
             axes.text(box[0], box[1], text, fontsize=8, va="top", bbox=paper, zorder=5)
-        axes.set_title(f"{title}: {len(own[0])}, as class: score")
+        axes.set_title(f"{title}: {len(own[0])} (class: score)")
     return figure
 
 
