@@ -10,6 +10,8 @@ Deliberate faults, and the test that caught each:
 - boxes moved twice as far, or out of the image -> test_boxes_are_moved_a_little
 - standard error without the root of n -> test_paired_difference_by_hand
 - masks pasted at the true boxes -> test_perfect_logits_give_nearly_perfect_masks
+- features read, or targets cut, at the true boxes
+  -> test_features_and_targets_are_those_of_the_given_boxes
 - the trained backbone not loaded -> test_a_run_starts_from_the_lesson_s_backbone
 """
 
@@ -179,6 +181,21 @@ def test_perfect_logits_give_nearly_perfect_masks(
     assert len(ious) == sum(len(t) for t in targets)
     assert ious.mean() > 0.88
     assert ious.min() > 0.7
+
+
+def test_features_and_targets_are_those_of_the_given_boxes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, targets = collate(generate_shapes(2, seed=9))
+    near = [replace(t, proposals=t.boxes) for t in targets]
+    far = [replace(t, proposals=t.boxes + 9) for t in targets]
+    branch = MaskBranch(ablations.base_model()).eval()
+    logits = [branch.logits(images, some).detach() for some in (near, far)]
+    assert not torch.equal(*logits)
+    fixed = torch.linspace(-2, 2, 14).expand_as(logits[0])
+    monkeypatch.setattr(branch, "logits", lambda images, targets: fixed)
+    losses = [branch(images, some)["mask"] for some in (near, far)]
+    assert not torch.isclose(*losses)
 
 
 def test_paired_difference_by_hand() -> None:
