@@ -34,6 +34,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from PIL import Image
 
 from maskrcnn_scratch.data.stick_figures import (
     KEYPOINT_NAMES,
@@ -69,7 +70,14 @@ from maskrcnn_scratch.weights.lesson import lesson_model
 #
 # A figure faces us. Its left hand is therefore at the **right** of the picture.
 
+
 # %%
+def small(picture: Image.Image) -> Image.Image:
+    """Half as wide and in few colours, so that the notebook stays small."""
+    half = picture.resize((picture.width // 2, picture.height // 2))
+    return half.quantize(32, dither=Image.Dither.NONE)
+
+
 figures = generate_figures(11, seed=14)  # not those it was trained on
 image, target = figures[10]
 model, class_names = lesson_model("figures")
@@ -81,7 +89,7 @@ left, right = (KEYPOINT_NAMES.index(name) for name in ("left_hand", "right_hand"
 assert (target.keypoints[:, left, 0] > target.keypoints[:, right, 0]).all()
 assert (found.keypoints[:, left, 0] > found.keypoints[:, right, 0]).all()
 sheet = draw_comparison(image, target, found, class_names, SKELETON)
-sheet.resize((sheet.width // 2, sheet.height // 2))
+small(sheet)
 
 # %% [markdown]
 # Masks, boxes and points come from the same model: the same backbone, the same RPN,
@@ -358,15 +366,15 @@ print(np.round(similarities, 2))
 assert min(similarities) > 0.5
 
 # %% [markdown]
-# It does not always go so well. In the next image two figures of one colour stand one
-# before the other; the model takes them for one, and its points jump between them:
-# each map picks the best place in the RoI, whoever it belongs to.
+# It does not always go so well. In the next image (the truth at the left) two figures
+# of one colour stand one before the other. The model takes them for one, and its points
+# jump between them: each map picks the best place in the RoI, whoever it belongs to.
 
 # %%
 image, target = figures[9]
 found = predict(image, score_threshold=0.5)
 sheet = draw_comparison(image, target, found, class_names, SKELETON)
-sheet.resize((sheet.width // 2, sheet.height // 2))
+small(sheet)
 
 # %% [markdown]
 # ## What the paper found
