@@ -2,10 +2,13 @@
 
 Deliberate faults, and the test that caught each:
 
-- the first row instead of the worst -> test_the_worst_row_is_shown
-- expected and got exchanged -> test_the_worst_row_is_shown
-- NaN taken for a small difference; the region of any size; limits of x for y
-  -> test_any_answer_can_be_drawn
+- the first row instead of the worst, for the boxes or for the start; expected and got
+  exchanged; width for height -> test_the_worst_row_is_shown
+- NaN taken for a small difference; a region of any size, or not square; a rectangle of
+  infinite size -> test_any_answer_can_be_drawn
+- a box beside the picture, or an infinite one, called shown; a region that does not
+  follow the wrong box -> test_a_box_that_is_not_in_the_picture_is_named
+- limits of y for x -> test_the_picture_follows_a_box_up_to_its_limit
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
@@ -78,3 +82,35 @@ def test_any_answer_can_be_drawn(expected: Array, got: Array) -> None:
     assert np.isclose(x2 - x1, y2 - y1)
     assert x2 - x1 <= 8 * max(right[2] - right[0], right[3] - right[1]) + 40
     assert axes.get_title().endswith("outside") != told.shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [
+        ((2, 3, 9, 5), True),
+        ((5, 4, 1, 2), True),  # inside out
+        ((-900, -900, 900, 900), True),  # around the picture
+        ((900, 0, 904, 4), False),
+        ((0, -900, 4, -896), False),
+        ((0, 0, np.inf, 4), False),
+    ],
+)
+def test_a_box_that_is_not_in_the_picture_is_named(wrong: Any, shown: bool) -> None:
+    axes = new_axes()
+    told = draw_box_answer(axes, np.array([[0.0, 0, 4, 6]]), np.array([wrong], float))
+    assert told.shown == shown
+    (x1, x2), (y2, y1) = axes.get_xlim(), axes.get_ylim()
+    if shown and np.abs(wrong).max() < 10:
+        assert x1 < min(wrong[::2]) < max(wrong[::2]) < x2
+        assert y1 < min(wrong[1::2]) < max(wrong[1::2]) < y2
+
+
+def test_the_picture_follows_a_box_up_to_its_limit() -> None:
+    """Expected is 2 x 4 with a pixel around, 4 x 6; so 12 and 18 pixels further."""
+    axes = new_axes()
+    expected = np.array([[10.0, 0, 12, 4]])
+    draw_box_answer(axes, expected, np.array([[10.0, 0, 900, 4]]))
+    assert axes.get_xlim() == (9, 26)  # 13 + 12, and a pixel
+    axes = new_axes()
+    draw_box_answer(axes, expected, np.array([[10.0, -900, 12, 4]]))
+    assert axes.get_ylim() == (5, -20)  # -1 - 18, and a pixel
