@@ -34,7 +34,6 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from PIL import Image
 
 from maskrcnn_scratch.data.stick_figures import (
     KEYPOINT_NAMES,
@@ -72,12 +71,6 @@ from maskrcnn_scratch.weights.lesson import lesson_model
 
 
 # %%
-def small(picture: Image.Image) -> Image.Image:
-    """Half as wide and in few colours, so that the notebook stays small."""
-    half = picture.resize((picture.width // 2, picture.height // 2))
-    return half.quantize(32, dither=Image.Dither.NONE)
-
-
 figures = generate_figures(11, seed=14)  # not those it was trained on
 image, target = figures[10]
 model, class_names = lesson_model("figures")
@@ -89,7 +82,7 @@ left, right = (KEYPOINT_NAMES.index(name) for name in ("left_hand", "right_hand"
 assert (target.keypoints[:, left, 0] > target.keypoints[:, right, 0]).all()
 assert (found.keypoints[:, left, 0] > found.keypoints[:, right, 0]).all()
 sheet = draw_comparison(image, target, found, class_names, SKELETON)
-small(sheet)
+sheet.resize((sheet.width // 2, sheet.height // 2))
 
 # %% [markdown]
 # Masks, boxes and points come from the same model: the same backbone, the same RPN,
@@ -374,7 +367,7 @@ assert min(similarities) > 0.5
 image, target = figures[9]
 found = predict(image, score_threshold=0.5)
 sheet = draw_comparison(image, target, found, class_names, SKELETON)
-small(sheet)
+sheet.resize((sheet.width // 3, sheet.height // 3))
 
 # %% [markdown]
 # ## What the paper found

@@ -104,7 +104,7 @@ def draw_keypoint_maps(
     probabilities = shifted / shifted.sum(axis=(1, 2), keepdims=True)
     told = ShownMaps(probabilities, keypoint_readout(logits[None], box[None])[0])
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(1.9 * columns, 2.2 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flatten())
     height, width = image.shape[:2]
     pale = (255 - (255 - image.astype(np.float64)) * PALE).astype(np.uint8)
@@ -122,7 +122,7 @@ def draw_keypoint_maps(
         left, top, right, bottom = around(box)
         axes.set(xlim=(left - 3, right + 3), ylim=(bottom + 3, top - 3))
         axes.set(xticks=[], yticks=[])
-        axes.set_title(f"{name} {score:.2f}", fontsize=10)
+        axes.set_title(f"{name} {score:.2f}", fontsize=9)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     return figure, told
