@@ -118,6 +118,13 @@ assert pixels_of([10, 20, 14, 20, 14, 23, 10, 23]) == 12
 assert pixels_of([10, 20, 13, 20, 13, 22, 10, 22]) == 6
 
 # %% [markdown]
+# COCO's files hold three forms: polygons, plain run lengths and compressed ones. The
+# package brings all to the last, which is small and quick to decode.
+
+# %%
+show(to_rle)
+
+# %% [markdown]
 # ## The folder
 #
 # ```
