@@ -33,11 +33,11 @@ def test_each_class_has_a_map_and_the_predicted_ones_are_framed() -> None:
     assert [axes.get_title() for axes in panels[0]] == ["the RoI", "a", "b", "c"]
     framed = [[axes.get_gid() == "chosen" for axes in row[1:]] for row in panels]
     assert framed == [[False, True, False], [False, False, True]]
-    widths = {
-        (axes.get_gid(), axes.spines["top"].get_linewidth())
+    frames = {
+        axes.get_gid(): axes.spines["top"].get_linewidth()
         for axes in panels[:, 1:].flatten()
     }
-    assert len(widths) == 2
+    assert frames["chosen"] > 2 * frames["other"]
     for row, own, box in zip(panels, maps, boxes, strict=True):
         (roi,) = row[0].patches
         x1, y1, x2, y2 = box

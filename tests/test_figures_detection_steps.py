@@ -64,7 +64,11 @@ def test_lists_side_by_side_mark_what_differs() -> None:
 
 def test_a_score_or_a_box_apart_is_another_detection() -> None:
     own = BOXES[:1], np.array([0.9]), np.array([1])
-    for box, score in ((BOXES[:1], 0.8), (BOXES[1:2], 0.9), (BOXES[:0], 0.9)):
+    for box, score in (
+        (BOXES[:1], 0.8),
+        (BOXES[:1] + [0, 0, 0, 1], 0.9),
+        (BOXES[:0], 0.9),
+    ):
         other = box, np.full(len(box), score), np.ones(len(box))
         (_, kind) = (patch.get_gid() for patch in draw_detected(
             (20, 30), own, other).axes[0].patches)  # fmt: skip

@@ -47,3 +47,13 @@ def test_the_threshold_decides() -> None:
         for threshold in (0.5, 0.7)
     ]
     assert matches == [[0], [-1]]
+
+
+def test_a_single_object_comes_before_a_crowd() -> None:
+    box = np.array([0.0, 0, 10, 10])
+    crowd = Annotation(1, 1, box, 100, crowd=True)
+    single = Annotation(1, 1, np.array([0.0, 0, 10, 8]), 80)
+    detections = [Detection(1, 1, box, 0.9)]
+    axes = Figure().subplots()
+    assert draw_matches(axes, [crowd, single], detections, 0.5) == [1]
+    assert axes.patches[-1].get_gid() == "true positive"
