@@ -66,7 +66,7 @@ def test_a_score_or_a_box_apart_is_another_detection() -> None:
     own = BOXES[:1], np.array([0.9]), np.array([1])
     for box, score in (
         (BOXES[:1], 0.8),
-        (BOXES[:1] + [0, 0, 0, 1], 0.9),
+        (np.array([[1.0, 2, 9, 13]]), 0.9),
         (BOXES[:0], 0.9),
     ):
         other = box, np.full(len(box), score), np.ones(len(box))
