@@ -203,6 +203,22 @@ def test_large_arrays_are_not_drawn() -> None:
     assert raised.value.figure is None
 
 
+def test_a_student_s_own_names_of_arguments() -> None:
+    def mine(a: np.ndarray, b: np.ndarray) -> None:
+        if cuda.grid(1) < a.shape[0] - 1:
+            b[cuda.grid(1)] = a[cuda.grid(1)]
+
+    def none(a: np.ndarray, b: np.ndarray) -> None:
+        a[cuda.grid(1)]
+
+    with pytest.raises(Stumbled, match="1 of 4 elements of `b`") as raised:
+        recorded(call)(Watched(mine), values=VALUES)
+    assert raised.value.kind == "unwritten output"
+    with pytest.raises(Stumbled) as raised:
+        recorded(call)(Watched(none), values=VALUES)
+    assert raised.value.detail == ("values", (4,), 0, 2)
+
+
 def test_a_right_kernel_gives_its_output() -> None:
     for got in (recorded(call), in_any_order(call), simulated(call)):
         for kernel in (doubled, cuda.jit(doubled)):

@@ -87,8 +87,9 @@ show(sample_point)
 # %%
 def brighten(image, gain, out):
     x, y = cuda.grid(2)
-    if x < image.shape[1] and y < image.shape[0]:
-        out[y, x] = gain * image[y, x]
+    if x >= image.shape[1] or y >= image.shape[0]:
+        return
+    out[y, x] = gain * image[y, x]
 
 
 threads = (4, 2)
@@ -175,8 +176,9 @@ show(draw_launch(recorder.check(every, 1, 8, a, 3, np.zeros(8, np.float32)))[0])
 # %%
 def brighten_crosswise(image, gain, out):
     y, x = cuda.grid(2)
-    if x < image.shape[1] and y < image.shape[0]:
-        out[y, x] = gain * image[y, x]
+    if x >= image.shape[1] or y >= image.shape[0]:
+        return
+    out[y, x] = gain * image[y, x]
 
 
 square = np.ones((32, 32), np.float32)

@@ -7,7 +7,6 @@ would make of it beyond that, a compiler's complaints among them, is not checked
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -15,35 +14,12 @@ from typing import Any
 
 import numpy as np
 from hypothesis.strategies import SearchStrategy
-from matplotlib.figure import Figure
 
-from maskrcnn_scratch.figures.launch import draw_launch
-from maskrcnn_scratch.figures.launch_numbers import MOST_CELLS
 from maskrcnn_scratch.learning.compare import difference
 from maskrcnn_scratch.learning.exercise import Function, Inputs, Law
-from maskrcnn_scratch.learning.recorder import (
-    Fault,
-    NotRecordable,
-    Recording,
-    record,
-    uninitialised,
-)
-from maskrcnn_scratch.learning.recorder.faults import (
-    DIVERGENT_BARRIER,
-    ENDLESS,
-    ERROR,
-    LOST_UPDATE,
-    MIXED,
-    NEGATIVE_INDEX,
-    ORDER,
-    OUT_OF_RANGE,
-    RACING_READ,
-    RACING_WRITE,
-    READ_ONLY,
-    SAME_VALUE,
-    UNINITIALISED,
-    instructions_of,
-)
+from maskrcnn_scratch.learning.kernel_faults import stumbled, unwritten
+from maskrcnn_scratch.learning.recorder import NotRecordable, record, uninitialised
+from maskrcnn_scratch.learning.recorder.faults import ORDER, instructions_of
 from maskrcnn_scratch.learning.recorder.orders import ORDERS
 from maskrcnn_scratch.learning.recorder.rebuild import python_function
 from maskrcnn_scratch.learning.simulator import simulate
@@ -51,25 +27,6 @@ from maskrcnn_scratch.learning.watched import Stumbled, Watched
 
 SAMPLES = 32  # a launch takes milliseconds
 STEPS = 2000  # of one thread: more than any launch of an exercise needs
-
-ADVICE = {
-    ENDLESS: "look for a loop that never ends",
-    ERROR: "",
-    OUT_OF_RANGE: "nothing stops a GPU there: it reads or overwrites something else",
-    NEGATIVE_INDEX: "it reads or overwrites something else",
-    READ_ONLY: "write to the output alone",
-    DIVERGENT_BARRIER: (
-        "every thread of a block must come to the same barrier, or a GPU may wait for "
-        "ever"
-    ),
-    LOST_UPDATE: "cuda.atomic.add reads, adds and writes in one piece",
-    MIXED: "update it by atomics alone, with a barrier before and after",
-    RACING_WRITE: "which one stays is chance",
-    RACING_READ: "whether the reader sees the old or the new value is chance",
-    UNINITIALISED: "what stands there is chance",
-    SAME_VALUE: "the value is the same, but each place should be one thread's",
-}
-"""What is told of a fault, the gravest first; the rest of the recorder's follow."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +142,8 @@ def run(kernel: Any, call: KernelCall, order: str) -> Any:
     marked = {} if call.holds_zeros else {call.out: uninitialised(call.result)}
     arguments = {**call.copies, **marked}.values()
     try:
-        refuse_value(python_function(kernel))
+        function = python_function(kernel)
+        refuse_value(function)
         made = record(
             kernel, call.blocks, call.threads, *arguments, order=order, limit=STEPS
         )
@@ -193,10 +151,12 @@ def run(kernel: Any, call: KernelCall, order: str) -> Any:
         raise Stumbled("no kernel", f"this cannot run on a GPU: {error}") from None
     except TypeError as error:  # of the number of arguments
         raise Stumbled("no kernel", str(error)) from None
+    names = dict(zip(function.__code__.co_varnames, call.arguments, strict=False))
     if made.faults:
-        raise stumbled(made, call)
-    if made.unwritten.get(call.out):
-        raise unwritten(made, call)
+        raise stumbled(made, names)
+    for name, count in made.unwritten.items():
+        if count:
+            raise unwritten(made, name)
     return call.result
 
 
@@ -211,55 +171,6 @@ def refuse_value(function: FunctionType) -> None:
                 says = "a kernel returns nothing: it writes its results into an array"
                 raise Stumbled("no kernel", says)
         before = one
-
-
-def stumbled(made: Recording, call: KernelCall) -> Stumbled:
-    """The gravest fault in a sentence, with a picture of the launch."""
-    kinds = list(ADVICE)
-    rank = {kind: place for place, kind in enumerate(kinds)}
-    fault = min(made.faults, key=lambda one: rank.get(one.kind, len(kinds)))
-    if fault.kind == ERROR and "NotImplementedError" in fault.message:
-        return Stumbled("unsolved", "it is not solved yet")
-    known = fault.array if fault.array in call.arguments else ""
-    detail = (known, fault.index, fault.phase, fault.count)
-    kind = "endless" if fault.kind == ENDLESS else fault.kind
-    return Stumbled(kind, told(fault), picture(made), detail)
-
-
-def picture(made: Recording) -> Callable[[], Figure] | None:
-    """What draws the launch, if it is small enough."""
-    shapes = (*made.shapes.values(), *made.shared_shapes.values())
-    if not len(made.rows) or max(map(math.prod, shapes)) > MOST_CELLS:
-        return None
-    return lambda: draw_launch(made)[0]
-
-
-def told(fault: Fault) -> str:
-    """The recorder's words, with lines as a student counts them, and what they mean."""
-    message = fault.message
-    for line in fault.lines:
-        message = message.replace(str(line), f"line {line.number}, `{line.source}`")
-    if fault.kind == ERROR:
-        return message.partition("; a GPU goes on")[0]
-    advice = ADVICE.get(fault.kind)
-    return f"{fault.kind}: {message}" + (f"; {advice}" if advice else "")
-
-
-def unwritten(made: Recording, call: KernelCall) -> Stumbled:
-    """Some of the output, or all of it, holds what it held before the launch."""
-    done = {one.index for one in made.accesses() if one.array == call.out}
-    every = [tuple(map(int, index)) for index in np.ndindex(call.result.shape)]
-    left = [index for index in every if index not in done]
-    if len(left) == len(every):
-        says = f"your kernel writes nothing to `{call.out}`"
-    else:
-        place = ", ".join(map(str, left[0]))
-        says = (
-            f"unwritten output: {len(left)} of {len(every)} elements of `{call.out}` "
-            f"are never written, the first of them {call.out}[{place}]"
-        )
-    detail = left[0], len(left)
-    return Stumbled("unwritten output", says, picture(made), detail)
 
 
 def is_array(value: Any) -> bool:
