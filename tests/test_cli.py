@@ -41,6 +41,8 @@ COMMANDS = [
     ["data", "check"],
     ["weights", "inspect"],
     ["weights", "convert"],
+    ["weights", "lesson"],
+    ["ablation"],
     ["course", "build"],
     ["anatomy"],
     ["misalignment"],
