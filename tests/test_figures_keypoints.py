@@ -2,12 +2,12 @@
 
 Deliberate faults, and the test that caught each:
 
-- rows for columns; points that are not labelled drawn; hidden ones as visible ones;
-  bins of a square for a RoI that is none -> test_target_bins_by_hand
-- a bin filled from the image's corner -> test_target_bins_by_hand
+- (column, row) for (row, column); points that are not labelled drawn; hidden ones as
+  visible ones; a bin as high as it is wide; a bin filled from the image's corner ->
+  test_target_bins_by_hand
 - one softmax over all maps; no maximum taken away -> test_maps_are_probabilities
-- the corner of the best bin for its centre; (row, column) for (x, y); the map over the
-  whole image; names in another order -> test_maps_stand_over_their_box
+- (y, x) for the ring; the map over the whole image; frames around panels without a map
+  -> test_maps_stand_over_their_box
 """
 
 from __future__ import annotations

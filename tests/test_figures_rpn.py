@@ -4,15 +4,17 @@ Their numbers against values by hand, and what is on the axes against these.
 
 Deliberate faults, and the test that caught each:
 
-- without low-quality matches; high and low exchanged -> test_matching_by_hand
-- kinds not looked at; ignored and negative exchanged -> test_matching_draws_its_kinds
-- anchors not cut at the image -> test_matching_draws_its_kinds
-- the mean IoU for the greatest; more than enough for at least enough ->
+- without low-quality matches; a higher threshold; ignored and negative exchanged ->
+  test_matching_by_hand
+- kinds not looked at; anchors not cut at the image; width for height ->
+  test_matching_draws_its_kinds
+- the sum of IoUs for the greatest; more than enough for at least enough ->
   test_proposals_by_hand
-- found objects dashed, the others not -> test_proposals_draw_what_they_tell
-- boxes in the wrong panel; boxes that are no numbers set the limits ->
+- found objects dashed, the others not; width for height of the picture ->
+  test_proposals_draw_what_they_tell
+- one box for all; boxes that are no numbers set the limits ->
   test_two_lists_stand_in_their_panels
-- 1/9 read as 1; the slope for the loss -> test_smooth_l1_by_hand
+- 1/4 read as 1; the loss for the slope -> test_smooth_l1_by_hand
 """
 
 from __future__ import annotations
