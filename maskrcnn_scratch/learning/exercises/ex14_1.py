@@ -85,9 +85,11 @@ def draw_bins(inputs: Inputs, expected: Any, got: Any) -> Figure:
     axes = figure.subplots()
     roi, size = inputs["roi"], inputs["size"]
     draw_target_bins(axes, inputs["keypoint"][None], roi, size)
+    title = f"expected {expected}, got {float(got):g}"
     if 0 <= float(got) < size**2:
         fill_bins(axes, roi, size, [divmod(int(got), size)], palette.FAULT)
-    axes.set_title(f"expected {expected}, got {got} (pink)")
+        title += " (pink)"
+    axes.set_title(title)
     return figure
 
 
