@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from maskrcnn_scratch.learning.exercise import Exercise, Mistake, compiled
 from maskrcnn_scratch.learning.exercises import EXERCISES, find
+from maskrcnn_scratch.learning.feedback import report_figure
 from maskrcnn_scratch.learning.judge import judge
 
 CASES = [
@@ -36,6 +38,9 @@ def test_each_mistake_is_told(exercise: Exercise, mistake: Mistake) -> None:
     report = judge(exercise, compiled(text, exercise.name, f"<{exercise.id} wrong>"))
     assert not report.passed
     assert report.guess is mistake, (report.problem, report.guess)
+    figure = report_figure(report)
+    if figure is not None and mistake in exercise.mistakes[:2]:
+        FigureCanvasAgg(figure).draw()
 
 
 @each
