@@ -119,6 +119,11 @@ def test_a_run_starts_from_the_lesson_s_backbone() -> None:
     for experiment in (ablations.roi_layer, ablations.roi_layer_32):
         own = MaskBranch(experiment().arms[0].config).model.backbone.state_dict()
         assert all(torch.equal(start[name], own[name]) for name in own)
+    fresh = MaskBranch(ablations.base_model(), trained=False).model.backbone
+    assert not torch.equal(start["conv1.weight"], fresh.conv1.weight)
+    config = ablations.base_model()
+    scores = [train_and_score(config, 0, TINY, trained) for trained in (True, False)]
+    assert scores[0] != scores[1]
 
 
 def test_test_images_are_trained_on_by_nobody() -> None:

@@ -62,15 +62,19 @@ class MaskScore:
 
 
 class MaskBranch(nn.Module):
-    """The part of a Mask R-CNN that makes masks; boxes come with the targets."""
+    """The part of a Mask R-CNN that makes masks; boxes come with the targets.
 
-    def __init__(self, config: ModelConfig) -> None:
+    With ``trained`` its backbone starts from that of the lessons' model, which was
+    trained with RoIAlign; otherwise from random weights.
+    """
+
+    def __init__(self, config: ModelConfig, trained: bool = True) -> None:
         super().__init__()
         self.model = MaskRCNN(config)
-        trained, _ = lesson_model("shapes")
-        start = trained.backbone.state_dict()
-        own = self.model.backbone.state_dict()
-        self.model.backbone.load_state_dict({name: start[name] for name in own})
+        if trained:
+            start = lesson_model("shapes")[0].backbone.state_dict()
+            own = self.model.backbone.state_dict()
+            self.model.backbone.load_state_dict({name: start[name] for name in own})
 
     def forward(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """{"mask": Lmask} over all objects."""
@@ -155,14 +159,16 @@ def endless_batches(samples: Sequence[Sample], seed: int) -> Iterator[Batch]:
         yield collate([moved(samples[index], rng) for index in drawn])
 
 
-def train_and_score(config: ModelConfig, seed: int, scale: Scale) -> MaskScore:
+def train_and_score(
+    config: ModelConfig, seed: int, scale: Scale, trained: bool = True
+) -> MaskScore:
     """One run: images, boxes, order and new layers depend on the seed alone.
 
-    The same seed gives the same score to the last bit.
+    The same seed gives the same score to the last bit. ``trained`` is the backbone's.
     """
     samples = generate_shapes(scale.train_images, SIZE, seed)
     torch.manual_seed(seed)
-    branch = MaskBranch(config)
+    branch = MaskBranch(config, trained)
     settings = train_settings(scale.iterations, seed)
     with repeatable(torch.device("cpu")):
         fit(

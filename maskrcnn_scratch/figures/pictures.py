@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-SIDE = 2.35  # inches a picture
+SIDE = 2.15  # inches a picture
 
 
 def draw_pictures(
