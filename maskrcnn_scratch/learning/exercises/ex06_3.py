@@ -75,6 +75,7 @@ EXERCISE = Exercise(
             "Each box is dropped by the box that the steps of NMS name.",
             scored_boxes(fewest=1),
             droppers,
+            examples=150,
         ),
         Law(
             "The boxes with -1 are those that NMS keeps.",
