@@ -216,7 +216,7 @@ def test_a_student_s_own_names_of_arguments() -> None:
     assert raised.value.kind == "unwritten output"
     with pytest.raises(Stumbled) as raised:
         recorded(call)(Watched(none), values=VALUES)
-    assert raised.value.detail == ("values", (4,), 0, 2)
+    assert raised.value.detail == ("values", (4,), 0, 2, "out of range")
 
 
 def test_a_right_kernel_gives_its_output() -> None:

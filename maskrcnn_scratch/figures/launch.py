@@ -102,7 +102,7 @@ class Colours:
         """Its number, where numbers fit, ``size`` of a cell high."""
         if self.count > MOST_NUMBERED:
             return
-        dark = thread < 0.6 * self.count
+        dark = thread < 0.6 * max(1, self.count - 1)
         axes.text(
             *(x, y, str(thread)),
             color="white" if dark else "black",

@@ -58,7 +58,10 @@ def stumbled(made: Recording, names: Mapping[str, str]) -> Stumbled:
     fault = min(made.faults, key=lambda one: rank.get(one.kind, len(kinds)))
     if fault.kind == ERROR and "NotImplementedError" in fault.message:
         return Stumbled("unsolved", "it is not solved yet")
-    detail = (names.get(fault.array, ""), fault.index, fault.phase, fault.count)
+    place = names.get(fault.array, ""), fault.index, fault.phase
+    # How many updates are lost depends on how they are written down.
+    count = 0 if fault.kind == LOST_UPDATE else fault.count
+    detail = (*place, count, *sorted(made.kinds()))
     kind = "endless" if fault.kind == ENDLESS else fault.kind
     return Stumbled(kind, told(fault), picture(made), detail)
 
