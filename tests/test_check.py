@@ -236,6 +236,18 @@ def test_a_limit_that_is_kept() -> None:
     time.sleep(0.4)
 
 
+def test_a_busy_machine_makes_nothing_endless() -> None:
+    """What had no processor, as in a sleep, gets four times the limit."""
+
+    def waits() -> str:
+        time.sleep(0.5)
+        return "done"
+
+    assert within(0.2, waits) == "done"
+    with pytest.raises(TookTooLong):
+        within(0.1, waits)
+
+
 def test_a_user_s_interrupt_passes() -> None:
     def interrupted(values: np.ndarray) -> float:
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ still fails.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import Flaky
 
 from maskrcnn_scratch.learning.compare import difference
@@ -81,6 +83,7 @@ def drawn(
     attempt: Callable[[Inputs], None], law: Law, examples: int, seed: int | None
 ) -> Callable[[], None]:
     """Hypothesis calls ``attempt`` with inputs of the law; the same for one seed."""
+    set_hypothesis_home_dir(tempfile.gettempdir())  # nothing in the student's folder
     test: Callable[[], None] = settings(
         max_examples=examples,
         deadline=None,

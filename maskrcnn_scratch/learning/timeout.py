@@ -6,11 +6,13 @@ import ctypes
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 AGAIN = 0.25  # seconds until the next try, where the function caught the first
+PATIENCE = 4  # times the limit, for what waits or has little of a busy processor
 
 
 class TookTooLong(BaseException):
@@ -23,6 +25,9 @@ class TookTooLong(BaseException):
 def within(seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
     """The function's value; TookTooLong, once the time is over.
 
+    A function that had less than half of a processor gets PATIENCE times as long: the
+    machine may be busy.
+
     In the main thread a signal does it, which also ends a sleep. Elsewhere, and on
     Windows, another thread raises it when the next line of Python runs. Neither can
     end a call of a compiled library that never comes back.
@@ -33,13 +38,29 @@ def within(seconds: float, function: Callable[..., Any], *arguments: Any) -> Any
     return by_thread(seconds, function, *arguments)
 
 
+def clock(seconds: float) -> Callable[[], bool]:
+    """Says whether the time from now on is over."""
+    began, used = time.monotonic(), time.process_time()
+
+    def over() -> bool:
+        waited = time.monotonic() - began
+        if waited >= PATIENCE * seconds:
+            return True
+        return waited >= seconds and time.process_time() - used >= waited / 2
+
+    return over
+
+
 def by_signal(seconds: float, function: Callable[..., Any], *arguments: Any) -> Any:
     """Through an alarm that goes off again and again."""
     calls = 0
     tracing = sys.gettrace()
+    over = clock(seconds)
 
-    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+    def stop(signum: int, frame: FrameType | None) -> None:
         nonlocal calls
+        if not over():
+            return
         calls += 1
         if calls > 1:
             raise_at_each_line(frame)
@@ -77,14 +98,16 @@ def by_thread(seconds: float, function: Callable[..., Any], *arguments: Any) -> 
     """Through a thread that raises it in this one, again and again."""
     done = threading.Event()
     target = ctypes.c_ulong(threading.get_ident())
+    over = clock(seconds)
 
     def watch() -> None:
         wait = seconds
         while not done.wait(wait):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                target, ctypes.py_object(TookTooLong)
-            )
             wait = AGAIN
+            if over():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    target, ctypes.py_object(TookTooLong)
+                )
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
