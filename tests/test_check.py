@@ -245,7 +245,7 @@ def test_a_busy_machine_makes_nothing_endless() -> None:
 
     assert within(0.2, waits) == "done"
     with pytest.raises(TookTooLong):
-        within(0.1, waits)
+        within(0.05, waits)
 
 
 def test_a_user_s_interrupt_passes() -> None:
@@ -468,6 +468,18 @@ def test_a_picture_where_one_helps() -> None:
     maps = report_figure(judge(find("ex01_3"), compiled(nearest, "spread", "<near>")))
     assert maps is not None
     assert [axes.get_title() for axes in maps.axes] == ["expected", "got"]
+
+
+def test_a_picture_of_too_many_where_there_is_one() -> None:
+    """NMS that keeps everything returns a longer list; other shapes have no picture."""
+    everything = judge(find("ex06_1"), lambda boxes, *_: list(range(len(boxes))))
+    assert everything.problem is not None
+    assert everything.problem.kind == "wrong shape"
+    assert report_figure(everything) is not None
+    strange = judge(find("ex01_2"), lambda *_: np.zeros((3, 3)))
+    assert strange.problem is not None
+    assert strange.problem.kind == "wrong shape"
+    assert report_figure(strange) is None
 
 
 def test_hints_and_sources(capsys: pytest.CaptureFixture[str]) -> None:

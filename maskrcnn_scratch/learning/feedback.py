@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -139,11 +140,15 @@ def report_figure(report: Report) -> Figure | None:
     problem = report.problem
     if problem is None or problem.figure is not None:
         return problem.figure() if problem and problem.figure else None
+    draw, case = report.exercise.draw, (problem.inputs, problem.expected, problem.got)
+    if problem.kind == "wrong shape" and draw is not None:
+        with suppress(
+            Exception
+        ):  # a list too long has a picture, other things have not
+            return draw(*case)
     if problem.kind != "wrong value":
         return None
-    if report.exercise.draw is not None:
-        return report.exercise.draw(problem.inputs, problem.expected, problem.got)
-    return draw_answer(problem.expected, problem.got)
+    return draw_answer(*case[1:]) if draw is None else draw(*case)
 
 
 def in_notebook() -> bool:
