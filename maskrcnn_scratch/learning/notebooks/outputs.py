@@ -47,9 +47,13 @@ def clean(notebook: Notebook) -> None:
 
 
 def clean_data(data: Output) -> None:
-    """Small pictures, and no widgets beside them: GitHub and print show pictures."""
+    """Small pictures, with nothing that shows the same beside them.
+
+    GitHub and print show no widgets, and Pillow publishes each image as JPEG too.
+    """
     if "image/png" in data:
         data.pop(WIDGET, None)
+        data.pop("image/jpeg", None)
         png = recompressed(base64.b64decode(data["image/png"]))
         data["image/png"] = base64.b64encode(png).decode()
 
