@@ -129,7 +129,8 @@ Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")
 png = base64.b64encode(buffer.getvalue()).decode()
 widget = {"model_id": "0", "version_major": 2, "version_minor": 0}
 view = "application/vnd.jupyter.widget-view+json"
-display({"image/png": png, "image/jpeg": png, "text/plain": "grey", view: widget}, raw=True)
+pictures = {"image/png": png, "image/jpeg": png}
+display({**pictures, "text/plain": "grey", view: widget}, raw=True)
 
 # %% exercise="ex01_1"
 exercise("ex01_1")
