@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import builtins
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -503,7 +504,7 @@ def test_a_figure_in_a_notebook_is_a_picture(
     figure = Figure(figsize=(2, 1))
     show(figure)
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr(feedback, "in_notebook", lambda: True)
+    monkeypatch.setattr(feedback, "in_kernel", lambda: True)
     InteractiveShell.instance()
     try:
         with capture_output() as captured:
@@ -584,6 +585,17 @@ def test_a_call_that_no_signal_ends(
     assert main(["check", "ex01_1", str(path)]) == 1
     assert time.monotonic() - began < 30
     assert "did not end within 4 s and was stopped" in capfd.readouterr().out
+
+
+def test_a_check_starts_at_once() -> None:
+    """Checking a function of NumPy needs neither torch nor numba, which start slowly."""
+    program = (
+        "import sys\n"
+        "from maskrcnn_scratch.learning import check\n"
+        "check('ex01_1', lambda values, c: 0.0)\n"
+        "assert not {'torch', 'numba'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE)
 
 
 def test_nothing_of_python_is_left_changed() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from maskrcnn_scratch.figures.answers import draw_answer
+from maskrcnn_scratch.figures.interactive.explore import in_kernel
 from maskrcnn_scratch.learning.compare import WRONG_VALUE
 from maskrcnn_scratch.learning.exercise import Exercise
 from maskrcnn_scratch.learning.exercises import find
@@ -72,7 +72,7 @@ def show(*objects: Any) -> None:
             continue
         text = inspect.getsource(one).rstrip()
         origin = f"# {one.__module__}.{one.__qualname__}"
-        if in_notebook():
+        if in_kernel():
             from IPython.display import Markdown, display
 
             display(Markdown(f"```python\n{origin}\n{text}\n```"))
@@ -85,7 +85,7 @@ def show_figure(figure: Figure) -> None:
 
     As PNG: IPython draws figures by itself only once pyplot has been used.
     """
-    if in_notebook():
+    if in_kernel():
         from IPython.display import Image, display
 
         png = BytesIO()
@@ -123,7 +123,7 @@ def report_text(report: Report) -> str:
 
 def hint_line(exercise: Exercise) -> str:
     """Where help is, from where this is read."""
-    if in_notebook():
+    if in_kernel():
         return f'{len(exercise.hints)} hints: hint("{exercise.id}", 1) and so on.'
     return (
         f"{len(exercise.hints)} hints: maskrcnn-scratch exercise {exercise.id} "
@@ -149,10 +149,3 @@ def report_figure(report: Report) -> Figure | None:
     if problem.kind != "wrong value":
         return None
     return draw_answer(*case[1:]) if draw is None else draw(*case)
-
-
-def in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this."""
-    module = sys.modules.get("IPython")
-    shell = None if module is None else module.get_ipython()
-    return "IPKernelApp" in getattr(shell, "config", {})

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 
 from maskrcnn_scratch.learning.exercise import Exercise
 
-EXERCISES: dict[str, Exercise] = {
-    name: import_module(f"{__name__}.{name}").EXERCISE
-    for name in sorted(module.name for module in iter_modules(__path__))
-}
-"""All exercises by id, in the order of the course."""
+
+class Exercises(Mapping[str, Exercise]):
+    """By id, in the order of the course.
+
+    A module is imported when its exercise is asked for: some need torch or numba, which
+    take longer to import than most checks to run.
+    """
+
+    def __init__(self) -> None:
+        self._ids = sorted(module.name for module in iter_modules(__path__))
+
+    def __getitem__(self, exercise_id: str) -> Exercise:
+        if exercise_id not in self._ids:
+            raise KeyError(exercise_id)
+        exercise: Exercise = import_module(f"{__name__}.{exercise_id}").EXERCISE
+        return exercise
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+EXERCISES = Exercises()
 
 
 def find(exercise_id: str) -> Exercise:
