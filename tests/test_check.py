@@ -588,7 +588,7 @@ def test_a_call_that_no_signal_ends(
 
 
 def test_a_check_starts_at_once() -> None:
-    """Checking a function of NumPy needs neither torch nor numba, which start slowly."""
+    """A function of NumPy is checked without torch and numba, which start slowly."""
     program = (
         "import sys\n"
         "from maskrcnn_scratch.learning import check\n"
