@@ -4,6 +4,7 @@ Deliberate faults, and the test that caught each:
 
 - the solved text in place of the marked one -> test_a_release_holds_no_solution
 - the hidden test outside of its marks -> test_a_release_holds_no_solution
+- an end mark left out -> test_of_every_exercise_students_get_the_stub
 - hidden tests that pass whatever comes -> test_marks
 - the seed written into the notebook -> test_the_seed_is_the_config_s_alone
 - a folder with files written to -> test_a_folder_in_use_is_left_alone
@@ -18,11 +19,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 
 from maskrcnn_scratch.cli import main
-from maskrcnn_scratch.learning.course.create import create_course
+from maskrcnn_scratch.learning.course.create import create_course, for_nbgrader
 from maskrcnn_scratch.learning.course.hidden import SEED, hidden_test
 from maskrcnn_scratch.learning.exercises import EXERCISES
 from maskrcnn_scratch.reference.bilinear import bilinear
@@ -102,6 +104,22 @@ def test_a_release_holds_no_solution(course: Path) -> None:
     for id_ in IDS:
         assert "raise NotImplementedError()" in "".join(cells[id_]["source"])
         assert cells[f"{id_}-check"]["metadata"]["nbgrader"]["points"] == 1
+
+
+@pytest.mark.parametrize("id_", EXERCISES)
+@pytest.mark.filterwarnings("ignore")  # of nbgrader's imports
+def test_of_every_exercise_students_get_the_stub(id_: str) -> None:
+    """nbgrader's own way of clearing, on the marked text of each exercise."""
+    preprocessors = pytest.importorskip("nbgrader.preprocessors")
+    function, check = for_nbgrader(EXERCISES[id_])
+    cells = [nbformat.v4.new_code_cell(text) for text in (function, check)]
+    clear = preprocessors.ClearSolutions()
+    assert clear._replace_solution_region(cells[0], "python")
+    stub = EXERCISES[id_].stub().replace(f'Error("{id_}")', "Error()")
+    assert cells[0].source.strip() == stub.strip()
+    hide = preprocessors.ClearHiddenTests()
+    hide._remove_hidden_test_region(cells[1])
+    assert cells[1].source.strip() == f'check("{id_}", {EXERCISES[id_].name})'
 
 
 def hand_in(course: Path, student: str, answers: dict[str, str]) -> None:
