@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 
 from maskrcnn_scratch.cli import main
 from maskrcnn_scratch.learning import check, feedback, grade, hint, show, watched
+from maskrcnn_scratch.learning import judge as judging
 from maskrcnn_scratch.learning.answer_file import answer_file, function_in
 from maskrcnn_scratch.learning.compare import difference
 from maskrcnn_scratch.learning.exercise import Exercise, Law, Mistake, compiled
@@ -214,6 +215,39 @@ def test_endless_loops(
     assert "did not return within 0.2 s; look for a loop" in found.says
     assert time.monotonic() - began < 10
     assert sys.gettrace() is None or "coverage" in sys.modules
+
+
+def test_an_endless_loop_on_some_inputs_is_met_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not again for every sample that a guess looks at."""
+    monkeypatch.setattr(watched, "CALL_SECONDS", 0.3)
+
+    def at_times(values: np.ndarray) -> float:
+        return plainly(values) if len(values) > 5 else 77.0
+
+    began = time.monotonic()
+    report = judge(LARGEST, at_times)
+    assert not report.passed
+    assert report.guess is None
+    assert time.monotonic() - began < 6
+
+
+def test_a_slow_answer_is_asked_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "LAW_SECONDS", 0.5)
+    monkeypatch.setattr(judging, "GUESS_SECONDS", 0.5)
+    calls: list[float] = []
+
+    def slow(values: np.ndarray) -> float:
+        calls.append(time.monotonic())
+        time.sleep(0.05)
+        return 0.0
+
+    assert not judge(LARGEST, slow).passed
+    assert len(calls) < 60
+    calls.clear()
+    assert judge(LARGEST, lambda values: slow(values) + float(max(values))).passed
+    assert len(calls) < 30
 
 
 def test_an_endless_loop_in_another_thread() -> None:

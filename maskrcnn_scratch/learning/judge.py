@@ -31,6 +31,7 @@ from maskrcnn_scratch.learning.watched import Problem, Stumbled, Watched
 
 LAW_SECONDS = 30.0  # for the search, once the first inputs have been tried
 FIRST = 10  # inputs that are always tried
+GUESS_SECONDS = 10.0  # for the function's values that a guess compares
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,17 @@ def found_class(kind: str) -> type[Found]:
     return type(f"Found_{kind}", (Found,), {})
 
 
+@cache
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="maskrcnn-scratch-")
+
+
 def drawn(
     attempt: Callable[[Inputs], None], law: Law, examples: int, seed: int | None
 ) -> Callable[[], None]:
     """Hypothesis calls ``attempt`` with inputs of the law; the same for one seed."""
-    set_hypothesis_home_dir(tempfile.gettempdir())  # nothing in the student's folder
+    set_hypothesis_home_dir(scratch_folder().name)  # nothing in the student's folder
     test: Callable[[], None] = settings(
         max_examples=examples,
         deadline=None,
@@ -192,12 +199,13 @@ class Search:
         """
         if problem.kind in ("unsolved", "endless", "changed input", "not repeatable"):
             return None
-        samples = [problem.inputs, *samples_of(self.law)]
-        mine = [self.outcome(self.function, inputs) for inputs in samples]
+        samples, mine = self.outcomes([problem.inputs, *samples_of(self.law)])
         right = [self.law.expected(**inputs) for inputs in samples]
         fails = np.array(
             [not self.alike(*pair) for pair in zip(mine, right, strict=True)]
         )
+        if not fails.any() or is_endless(mine[-1]):
+            return None
         best, most = None, 0
         for mistake in exercise.mistakes:
             text = exercise.wrong(mistake)
@@ -212,6 +220,16 @@ class Search:
                 best, most = mistake, int(same.sum())
         return best
 
+    def outcomes(self, samples: list[Inputs]) -> tuple[list[Inputs], list[Any]]:
+        """What the function does on the samples, as far as the time goes."""
+        done: list[Any] = []
+        ends = time.monotonic() + GUESS_SECONDS
+        for inputs in samples:
+            done.append(self.outcome(self.function, inputs))
+            if is_endless(done[-1]) or time.monotonic() > ends:
+                break
+        return samples[: len(done)], done
+
     def outcome(self, function: Watched, inputs: Inputs) -> Any:
         """The value, or how the function stumbled."""
         try:
@@ -222,3 +240,8 @@ class Search:
     def alike(self, one: Any, other: Any) -> bool:
         """Whether two outcomes are the same; a wrong type is like no other."""
         return difference(one, other, self.law.tolerance) is None
+
+
+def is_endless(outcome: Any) -> bool:
+    """Whether a call had to be stopped; an outcome may also be an array."""
+    return isinstance(outcome, str) and outcome == "endless"
