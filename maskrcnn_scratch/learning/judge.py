@@ -31,6 +31,7 @@ from maskrcnn_scratch.learning.watched import Problem, Stumbled, Watched
 
 LAW_SECONDS = 30.0  # for the search, once the first inputs have been tried
 FIRST = 10  # inputs that are always tried
+PHASES = (Phase.generate, Phase.shrink)
 GUESS_SECONDS = 10.0  # for the function's values that a guess compares
 
 
@@ -99,7 +100,7 @@ def drawn(
         report_multiple_bugs=False,
         print_blob=False,
         verbosity=Verbosity.quiet,
-        phases=(Phase.generate, Phase.shrink),
+        phases=PHASES,
         suppress_health_check=list(HealthCheck),
     )(given(law.given)(attempt))
     return test if seed is None else seeded(seed)(test)
