@@ -158,9 +158,9 @@ def test_coding_draws_what_it_tells(pair: Array) -> None:
     """The arrows lead from the reference box to the box, centre first, then edges."""
     axes = new_axes()
     told = draw_coding(axes, *pair)
-    assert np.array_equal(drawn(axes, "reference"), pair[:1])
-    assert np.array_equal(drawn(axes, "moved"), told.moved[None])
-    assert np.array_equal(drawn(axes, "decoded"), told.decoded[None])
+    assert np.allclose(drawn(axes, "reference"), pair[:1], rtol=0, atol=1e-12)
+    assert np.allclose(drawn(axes, "moved"), told.moved[None], rtol=0, atol=1e-12)
+    assert np.allclose(drawn(axes, "decoded"), told.decoded[None], rtol=0, atol=1e-12)
     assert as_in_images(axes, *pair, told.moved)
     assert np.allclose(told.decoded, pair[1])
     quiver: Quiver = collection(axes, "arrows")
@@ -208,7 +208,7 @@ def test_anchors_of_a_cell_by_hand() -> None:
     assert np.array_equal(told.anchors, expected)
     assert np.array_equal(told.areas, (256, 256, 1024, 1024))
     assert np.array_equal(told.ratios, (1, 4, 1, 4))
-    assert np.array_equal(drawn(axes, "anchor"), told.anchors)
+    assert np.allclose(drawn(axes, "anchor"), told.anchors, rtol=0, atol=1e-9)
     assert len(drawn(axes, "exact")) == 0
     assert np.array_equal(drawn(axes, "cell"), [(32, 16, 48, 32)])
     (mark,) = axes.lines
@@ -226,8 +226,8 @@ def test_rounded_anchors_stand_over_the_exact_ones() -> None:
     )
     assert np.array_equal(told.anchors - 16, [(-11, -6, 11, 6)])
     assert (told.areas[0], told.ratios[0]) == (264, 12 / 22)
-    assert np.array_equal(drawn(axes, "exact"), told.exact)
-    assert np.array_equal(drawn(axes, "anchor"), told.anchors)
+    assert np.allclose(drawn(axes, "exact"), told.exact, rtol=0, atol=1e-9)
+    assert np.allclose(drawn(axes, "anchor"), told.anchors, rtol=0, atol=1e-9)
 
 
 def test_the_anchors_of_a_level() -> None:
@@ -244,7 +244,7 @@ def test_the_anchors_of_a_level() -> None:
     assert np.array_equal(told.centres, rows)
     assert np.array_equal(collection(axes, "centres").get_offsets(), told.centres)
     assert np.array_equal(told.shown.anchors, [(12, 28, 20, 36)])
-    assert np.array_equal(drawn(axes, "anchor"), told.shown.anchors)
+    assert np.allclose(drawn(axes, "anchor"), told.shown.anchors, rtol=0, atol=1e-9)
     assert as_in_images(axes, box(0, 0, 50, 40))
     (picture,) = axes.images
     assert tuple(picture.get_extent()) == (0, 50, 40, 0)

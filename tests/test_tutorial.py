@@ -31,7 +31,7 @@ from maskrcnn_scratch.learning.notebooks.source import (
 ROOT = Path(__file__).parents[1]
 LESSONS = [read_lesson(path) for path in lesson_paths(ROOT / "tutorial", ())]
 MAP = (ROOT / "tutorial" / "README.md").read_text("utf-8")
-LONG = {"11", "15"}  # they train models; CI executes them as notebooks
+LONG = {"11", "15", "16"}  # they train models; CI executes them as notebooks
 each = pytest.mark.parametrize("lesson", LESSONS, ids=lambda one: one.name)
 
 HEAD = re.compile(
