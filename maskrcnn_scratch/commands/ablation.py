@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskrcnn_scratch.commands.figure_name import check_figure_name
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from maskrcnn_scratch.experiments.ablations import Outcome
-
-FIGURES = (".pdf", ".png", ".svg")
 
 
 class Name(StrEnum):
@@ -53,10 +53,7 @@ def ablation(
     from maskrcnn_scratch.figures.ablation import draw_ablation
     from maskrcnn_scratch.files import replacing_file
 
-    if figure is not None and figure.suffix.lower() not in FIGURES:
-        raise ValueError(
-            f"--figure {figure}: the name must end in {', '.join(FIGURES)}"
-        )
+    check_figure_name(figure)
     experiment = getattr(ablations, name.name)()
     console = Console(highlight=False)
     scores: dict[str, list[MaskScore]] = {}

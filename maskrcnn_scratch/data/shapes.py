@@ -8,7 +8,9 @@ their outline tells apart (colours and textures are the same for all).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +33,10 @@ PIXEL_NOISE = 0.03  # standard deviation
 TIP = 1.3  # radius of triangles' and stars' tips, where a disc has 1
 FARTHEST = TIP  # of any shape's outline from its centre
 SUBSAMPLES = 2  # along each side of a pixel, for smooth edges
+
+Item = TypeVar("Item")
+Drawn = tuple[Float[np.ndarray, "size size"], Item, bool]
+"""How much of each pixel an object covers, what it is, and whether it will do."""
 
 
 @dataclass(frozen=True)
@@ -70,30 +76,47 @@ def draw_scene(size: int, rng: np.random.Generator) -> Scene:
     """Shapes one over the other on a textured ground."""
     if size < 32:
         raise ValueError(f"size is {size} pixels; shapes need 32 or more")
+
+    def draw() -> Drawn[int]:
+        label = int(rng.integers(len(CLASS_NAMES)))
+        cover = shape_cover(label, size, rng)
+        return cover, label + 1, bool((cover >= 0.5).sum() >= LEAST_PIXELS)
+
+    return Scene(*paint_objects(size, MOST_OBJECTS, draw, rng))
+
+
+def paint_objects(
+    size: int, most: int, draw: Callable[[], Drawn[Item]], rng: np.random.Generator
+) -> tuple[
+    UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "objects size size"], list[Item]
+]:
+    """One to ``most`` drawn objects, one over the other on a textured ground.
+
+    Returns the pixels, what can be seen of each object, and what each is.
+    """
     ground_color = rng.uniform(0, 1, 3)
     canvas = texture(size, ground_color, rng)
     masks: list[Bool[np.ndarray, "size size"]] = []
     areas: list[int] = []
-    labels: list[int] = []
-    wanted = int(rng.integers(1, MOST_OBJECTS + 1))
+    items: list[Item] = []
+    wanted = int(rng.integers(1, most + 1))
     tries = 0
     # Where there is no place left that would not hide too much, fewer must do.
     while len(masks) < wanted and (tries < 10 * wanted or not masks):
         tries += 1
-        label = int(rng.integers(len(CLASS_NAMES)))
-        cover = shape_cover(label, size, rng)
+        cover, item, will_do = draw()
         mask = cover >= 0.5
         visible = [earlier & ~mask for earlier in masks]
-        if mask.sum() < LEAST_PIXELS or hides_too_much(visible, areas):
+        if not will_do or hides_too_much(visible, areas):
             continue
         paint = texture(size, contrasting_color(ground_color, rng), rng)
         canvas += cover[:, :, None] * (paint - canvas)
         masks = [*visible, mask]
         areas.append(int(mask.sum()))
-        labels.append(label + 1)
+        items.append(item)
     canvas += rng.normal(0, PIXEL_NOISE, canvas.shape)
     pixels = (canvas.clip(0, 1) * 255).round().astype(np.uint8)
-    return Scene(pixels, np.stack(masks), labels)
+    return pixels, np.stack(masks), items
 
 
 def hides_too_much(

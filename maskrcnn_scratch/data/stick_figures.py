@@ -15,12 +15,10 @@ from jaxtyping import Bool, Float, UInt8
 
 from maskrcnn_scratch.data.images import to_float
 from maskrcnn_scratch.data.shapes import (
-    PIXEL_NOISE,
     SUBSAMPLES,
-    contrasting_color,
-    hides_too_much,
+    Drawn,
+    paint_objects,
     subsamples,
-    texture,
 )
 from maskrcnn_scratch.data.transforms import Sample, boxes_around
 from maskrcnn_scratch.structures import Target
@@ -92,31 +90,16 @@ def draw_figures(size: int, rng: np.random.Generator) -> Figures:
     """Figures one before the other on a textured ground."""
     if size < 64:
         raise ValueError(f"size is {size} pixels; figures need 64 or more")
-    ground_color = rng.uniform(0, 1, 3)
-    canvas = texture(size, ground_color, rng)
-    masks: list[Bool[np.ndarray, "size size"]] = []
-    areas: list[int] = []
-    points: list[Float[np.ndarray, "points 2"]] = []
-    wanted = int(rng.integers(1, MOST_FIGURES + 1))
-    tries = 0
-    while len(masks) < wanted and (tries < 10 * wanted or not masks):
-        tries += 1
+
+    def draw() -> Drawn[Float[np.ndarray, "points 2"]]:
         pose, height = draw_pose(size, rng)
-        cover = figure_cover(pose, height, size)
-        mask = cover >= 0.5
-        visible = [earlier & ~mask for earlier in masks]
         inside = ((pose >= 0) & (pose < size)).all(axis=1)
-        if inside.sum() < LEAST_INSIDE or hides_too_much(visible, areas):
-            continue
-        paint = texture(size, contrasting_color(ground_color, rng), rng)
-        canvas += cover[:, :, None] * (paint - canvas)
-        masks = [*visible, mask]
-        areas.append(int(mask.sum()))
-        points.append(pose)
-    canvas += rng.normal(0, PIXEL_NOISE, canvas.shape)
-    pixels = (canvas.clip(0, 1) * 255).round().astype(np.uint8)
-    seen = [with_visibility(*pair) for pair in zip(points, masks, strict=True)]
-    return Figures(pixels, np.stack(masks), np.stack(seen))
+        will_do = bool(inside.sum() >= LEAST_INSIDE)
+        return figure_cover(pose, height, size), pose, will_do
+
+    pixels, masks, poses = paint_objects(size, MOST_FIGURES, draw, rng)
+    seen = [with_visibility(*pair) for pair in zip(poses, masks, strict=True)]
+    return Figures(pixels, masks, np.stack(seen))
 
 
 def draw_pose(

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn_scratch.learning.compare import plain
+
 LARGEST = 100  # entries of an array that is written out
 
 
 def readable(value: Any) -> str:
     """``2.5``, ``[[0 1] [2 3]]`` over lines, ``(1, 2)``; torch tensors as arrays."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+    value = plain(value)
     if isinstance(value, np.ndarray):
         return of_array(value)
     if isinstance(value, bool | np.bool_):
