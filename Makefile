@@ -63,7 +63,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,h5,instructor,tensorboard]"
+	$(BIN)/python -m pip install -c constraints.txt \
+	  -e ".[browser,dev,docs,h5,instructor,tensorboard]"
 	touch $@
 
 $(VENV)/installed-course: $(VENV)/installed
