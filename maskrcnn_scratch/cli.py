@@ -14,6 +14,7 @@ from maskrcnn_scratch.commands import course, data, weights
 from maskrcnn_scratch.commands.ablation import ablation
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
+from maskrcnn_scratch.commands.claims import claims
 from maskrcnn_scratch.commands.cost import cost
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
@@ -41,6 +42,7 @@ app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(cost)
 app.command(rich_help_panel="Look inside")(misalignment)
 app.command(rich_help_panel="Look inside")(ablation)
+app.command(rich_help_panel="Look inside")(claims)
 app.command(rich_help_panel="Teach and learn")(exercise)
 app.command(rich_help_panel="Teach and learn")(check)
 app.command(rich_help_panel="This machine")(doctor)

@@ -181,6 +181,7 @@ FLOORS = [
     {"inference"},
     {"training"},
     {"benchmarks", "demo", "doctor", "experiments"},
+    {"claims"},
     {"commands"},
     {"cli"},
     {"__main__"},
