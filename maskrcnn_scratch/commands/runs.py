@@ -86,7 +86,7 @@ def evaluate(
     ] = None,
     proposals: Annotated[
         Path | None,
-        typer.Option(help="For a model without RPN: what `data propose` wrote."),
+        typer.Option(help="For a model without RPN: what `proposals` wrote."),
     ] = None,
 ) -> None:
     """Measure AP as COCO does: boxes, masks, keypoints; and draw what was found.
