@@ -1,0 +1,1 @@
+"""Floor 1: every picture that lessons, answers and pages share, with its numbers."""

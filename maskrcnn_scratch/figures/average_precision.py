@@ -92,7 +92,7 @@ def tell_average_precision(
 
 
 def draw_average_precision(told: PrecisionRecall) -> Figure:
-    """The table beside the curve."""
+    """A table of the detections, and beside it precision over recall."""
     figure = Figure(figsize=(10.5, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     draw_table(left, told)

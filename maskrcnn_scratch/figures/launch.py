@@ -37,7 +37,9 @@ LETTER = 0.32  # the width of a letter of a title, in cells
 
 
 def draw_launch(recorded: Recorded) -> tuple[Figure, LaunchPicture]:
-    """The launch, and the numbers drawn.
+    """Each array in cells, with the threads that wrote each, and those that read it.
+
+    Below, the sectors of 32 bytes that a warp fetches, where there are such strips.
 
     Raises ValueError where an array has more than ``MOST_CELLS`` elements.
     """

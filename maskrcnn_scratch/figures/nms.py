@@ -70,7 +70,10 @@ def draw_nms(
     scores: Float[np.ndarray, " n"],
     iou_threshold: float,
 ) -> tuple[Figure, list[NmsStep]]:
-    """A handful of boxes, step by step. Raises ValueError where there are none."""
+    """A panel for each step: the box taken, and those it drops.
+
+    Raises ValueError where there are no boxes.
+    """
     steps = nms_steps(boxes, scores, iou_threshold)
     if not steps:
         raise ValueError("there are no boxes to suppress")

@@ -178,9 +178,10 @@ def draw_out(axes: Axes, out: Float[np.ndarray, "out_h out_w"]) -> None:
 
 
 def draw_strips(told: Misalignment, names: Sequence[str] = THREE) -> Figure:
-    """One axis of an object through each layer, from ``misalignment.follow``.
+    """Along one axis, layer by layer: the object, the RoI used, its bins, their cells.
 
-    The titles tell the arithmetic; the shift is in image pixels.
+    ``told`` is of ``misalignment.follow``. The titles tell the arithmetic; the shift is
+    in image pixels.
     """
     figure = Figure(figsize=(8, 0.5 + 1.5 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
