@@ -6,9 +6,9 @@ capability is compiled in a process of its own, for this one may be in the simul
 Deliberate faults, and the test that caught each:
 
 - a kernel that assigns a float to an integer index -> test_kernels_compile
-- a kernel that no example launches -> test_examples_launch_every_kernel
-- the product of two sides added without ``abs`` ->
-  test_overlaps_are_rounded_as_in_the_reference
+- a kernel that no example launches -> the same
+- the product of two sides added without ``abs`` -> the same, by
+  check_overlaps_are_rounded_as_in_the_reference
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@lru_cache
 def report(capability: str) -> dict[str, Any]:
     """What ``ptx.py`` prints for one compute capability."""
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
@@ -51,23 +49,20 @@ def report(capability: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_kernels_compile(capability: str) -> None:
+    """One test a capability, for to compile all takes a minute of the processor."""
     result = report(capability)
     assert result["errors"] == []
     assert len(result["kernels"]) >= 20
+    assert result["not launched"] == [], "kernels that no example launches"
     for name, resources in result["resources"].items():
         assert resources["registers"] <= 255, name
         assert resources["spilled"] == 0, f"{name} spills {resources['spilled']} bytes"
+    check_overlaps_are_rounded_as_in_the_reference(result["fused"])
 
 
-@pytest.mark.slow
-def test_examples_launch_every_kernel() -> None:
-    assert report("90")["not launched"] == []
-
-
-@pytest.mark.slow
-def test_overlaps_are_rounded_as_in_the_reference() -> None:
+def check_overlaps_are_rounded_as_in_the_reference(fused: dict[str, int]) -> None:
     """Where IoUs are compared, no product is added before it is rounded."""
     modules = ("nms.", "nms_naive.", "matching.", "boxes.iou")
-    fused = {k: n for k, n in report("90")["fused"].items() if k.startswith(modules)}
-    assert len(fused) >= 7
-    assert set(fused.values()) == {0}, fused
+    overlaps = {name: n for name, n in fused.items() if name.startswith(modules)}
+    assert len(overlaps) >= 7
+    assert set(overlaps.values()) == {0}, overlaps
