@@ -148,7 +148,7 @@ def test_nothing_waits_for_a_gpu() -> None:
                 image_id=n,
                 boxes=torch.empty(n, 4),
                 labels=torch.empty(n, dtype=torch.int64),
-                masks=torch.empty(n, 64, 90, dtype=torch.uint8),
+                masks=torch.empty(n, 64, 64, dtype=torch.uint8),
                 crowd=torch.empty(n, dtype=torch.bool),
             )
             for n in (2, 0)

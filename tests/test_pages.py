@@ -23,7 +23,7 @@ def rows_of(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("name", ["conventions.md"])
+@pytest.mark.parametrize("name", ["conventions.md", "troubles.md"])
 def test_a_page_runs_as_it_stands(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from maskrcnn_scratch.models.sampling import (
     positives_of,
     sample_rois,
 )
+from maskrcnn_scratch.models.target_checks import checked_targets
 from maskrcnn_scratch.models.terms import Term, averaged
 from maskrcnn_scratch.models.vgg import VGG
 from maskrcnn_scratch.structures import Detections, Target
@@ -73,15 +74,12 @@ class MaskRCNN(nn.Module):
         targets: list[Target] | None = None,
         proposals: list[Float[Tensor, "_p 4"]] | None = None,
     ) -> dict[str, Tensor] | list[Detections]:
+        if self.training:
+            targets = checked_targets(images, targets, self.config)
         sizes = image_sizes(images)
         maps = self.feature_maps(self.batch(images))
-        if not self.training:
+        if targets is None or not self.training:
             return self.detect(maps, self.proposals(maps, sizes, proposals), sizes)
-        if targets is None or len(targets) != len(images):
-            raise ValueError(
-                f"training needs a target for each of the {len(images)} images, "
-                f"got {'none' if targets is None else len(targets)}"
-            )
         return averaged(self.losses(maps, sizes, targets))
 
     def batch(self, images: list[Float[Tensor, "3 _h _w"]]) -> Float[Tensor, "n 3 h w"]:
