@@ -57,7 +57,7 @@ def list_claims(every: list[Claim[Any]]) -> None:
     console = plain_console()
     for claim in every:
         console.print(f"{claim.number}. {claim.claim}", style="bold")
-        console.print(Padding(f"In {', '.join(claim.places)}.", (0, 0, 0, 4)))
+        console.print(Padding(f"In {'; '.join(claim.places)}.", (0, 0, 0, 4)))
         console.print(Padding(f"{claim.verdict}: {claim.right}", (0, 0, 1, 4)))
 
 
@@ -68,7 +68,7 @@ def show(claim: Claim[Any], quick: bool, figure: Path | None) -> None:
 
     console = plain_console()
     console.print(f"Claim {claim.number}. {claim.claim}", style="bold")
-    console.print(f"In {', '.join(claim.places)}.")
+    console.print(f"In {'; '.join(claim.places)}.")
     if claim.small:
         console.print(f"In miniature: {claim.small}")
     measured = with_progress(claim.measure, claim.quick if quick else {})
@@ -110,7 +110,7 @@ def with_progress(measure: Callable[..., Any], arguments: Mapping[str, Any]) -> 
         log.removeHandler(progress)
 
 
-def blocks(lines: Iterable[Step | Table]) -> Iterator[rich.table.Table]:
+def blocks(lines: Iterable[Step | Table]) -> Iterator[rich.table.Table | str]:
     """The evidence in order: neighbouring steps become one table."""
     from maskrcnn_scratch.claims.claim import Step
 
@@ -118,7 +118,9 @@ def blocks(lines: Iterable[Step | Table]) -> Iterator[rich.table.Table]:
         if of_steps:
             yield steps_table(cast("Iterable[Step]", group))
         else:
-            yield from map(values_table, cast("Iterable[Table]", group))
+            for values in cast("Iterable[Table]", group):
+                yield f"  {values.title}"
+                yield values_table(values)
 
 
 def steps_table(steps: Iterable[Step]) -> rich.table.Table:
@@ -133,11 +135,11 @@ def steps_table(steps: Iterable[Step]) -> rich.table.Table:
 
 
 def values_table(values: Table) -> rich.table.Table:
-    """A table of evidence."""
+    """A table of evidence, without its title."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=values.title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in values.columns:
         table.add_column(column)
     for row in values.rows:
