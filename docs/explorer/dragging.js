@@ -59,7 +59,7 @@ window.dragging = (() => {
       overlay.setPointerCapture(event.pointerId);
       overlay.focus({ preventScroll: true });
     });
-    overlay.addEventListener("pointermove", (event) => {
+    const follow = (event) => {
       if (!held || event.pointerId !== held.pointer) return;
       const dx = event.clientX - held.event.clientX;
       const dy = event.clientY - held.event.clientY;
@@ -69,9 +69,11 @@ window.dragging = (() => {
       const pixels = (d) => (d / held.place.scale) * state.stride;
       const grain = grainOf(state);
       page.move(pulled(held.roi, held.hold, pixels(dx), pixels(dy), grain), true);
-    });
+    };
     const end = (event) => {
       if (!held || event.pointerId !== held.pointer) return;
+      // Browsers bundle moves: where the pointer leaves may be news.
+      if (event.type === "pointerup") follow(event);
       const { moved, place } = held;
       held = null;
       if (moved) {
@@ -82,6 +84,12 @@ window.dragging = (() => {
           place.x.cells(event.clientX - corner.left));
       }
     };
+    // A finger on the RoI drags it, beside it scrolls the page: touch-action of parts of
+    // a drawing is not heeded everywhere.
+    overlay.addEventListener("touchstart", (event) => {
+      if (event.target.dataset?.hold) event.preventDefault();
+    }, { passive: false });
+    overlay.addEventListener("pointermove", follow);
     overlay.addEventListener("pointerup", end);
     overlay.addEventListener("pointercancel", end);
     overlay.addEventListener("keydown", (event) => {

@@ -213,8 +213,10 @@ window.layers = (() => {
 
     const pool = roiPoolSteps(roi, out, scale, rounding);
     const pooled = roiPool(map, pool);
-    const wins = (_, points, i, j) =>
-      points.map(([y, x]) => Number(y * width + x === pooled.argmax[i][j]));
+    const wins = (_, points, i, j) => points.map(([y, x]) => {
+      const won = pooled.argmax[i][j];
+      return Number(won >= 0 && y === Math.floor(won / width) && x === won % width);
+    });
 
     const sampled = (steps) => ({
       ...steps,
