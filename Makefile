@@ -1,6 +1,7 @@
 # make demo   trains a small Mask R-CNN and shows what it finds
 # make test   runs the tests
 # make lab    opens the course's notebooks in JupyterLab
+# make docs   builds the site: guide, lessons, claims, API
 # All make .venv first, where it is missing, and use it again later.
 #
 # Another Python: make PYTHON=/path/to/python3.12 test.  Slow tests left out:
@@ -17,7 +18,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   && echo $(p))) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab notebooks test lint lowest clean
+.PHONY: help demo lab docs notebooks test lint lowest clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
@@ -31,6 +32,11 @@ lab: $(VENV)/installed-course ## Open the course's notebooks in JupyterLab
 # As many notebooks at a time as there are cores, so one thread each.
 notebooks: $(VENV)/installed-course ## Build the notebooks from the lessons
 	OMP_NUM_THREADS=1 $(BIN)/maskrcnn-scratch course build --jobs $(WORKERS)
+
+# A warning is an error, and so is a link that leads nowhere. Two processes.
+docs: $(VENV)/installed-docs ## Build the site: guide, lessons, claims, API
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -q -W --keep-going -j 2 docs docs/_build/html
+	$(BIN)/python docs/_ext/check_site.py docs/_build/html
 
 # Each test process computes with one thread: there are as many processes as cores.
 test: $(VENV)/installed-dev ## Run the tests
@@ -65,6 +71,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install -c constraints.txt \
 	  -e ".[browser,dev,docs,h5,instructor,tensorboard]"
+	touch $(VENV)/installed-docs $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[docs]"
 	touch $@
 
 $(VENV)/installed-course: $(VENV)/installed

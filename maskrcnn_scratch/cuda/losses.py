@@ -11,7 +11,7 @@ pixels of those that count; of the others not a logit is read.
 The ladder, for n RoIs, K classes, P = m m pixels and logits of b bytes:
 
 naive: one thread an output. The losses go to memory and torch sums them; the gradient
-    computes e^-|x| again and keeps all n K P logits alive until then.
+    computes ``e^-|x|`` again and keeps all n K P logits alive until then.
 fast, forward: a block sums a RoI in shared memory, a second kernel the RoIs, in a fixed
     order. Without atomics the loss has the same bits in every run. The slopes are kept,
     (n, P): what the gradient needs, K times smaller than the logits. At least

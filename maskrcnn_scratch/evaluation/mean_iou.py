@@ -94,7 +94,7 @@ def class_iou(category: Any, objects: Masks, crowds: Masks, found: Masks) -> flo
     """Pixels in objects and detections over pixels in either; -1 where there are none.
 
     Areas outside the crowds are differences of unions, and the intersection follows
-    from them: |A and B| = |A| + |B| - |A or B|.
+    from them: ``|A and B| = |A| + |B| - |A or B|``.
     """
     both = either = 0.0
     for place in {place for place in (*objects, *found) if place[1] == category}:

@@ -48,7 +48,7 @@ def smooth_l1(
         d^2 / (2 beta)   where |d| < beta,      derivative d / beta
         |d| - beta / 2   elsewhere,             derivative sign(d)
 
-    Both pieces give beta / 2 and slope 1 at |d| = beta. With beta = 1 it is
+    Both pieces give beta / 2 and slope 1 at ``|d| = beta``. With beta = 1 it is
     equation 3 of Girshick 2015; torchvision takes 1/9. With beta = 0 no d lies in the
     first piece and it is L1, as in Detectron2. A sum, because systems divide it by
     different counts. Raises ValueError for a negative beta.

@@ -52,7 +52,7 @@ class Atomic:
         return self._update(array, index, lambda old: int(old) & int(value), INTEGERS)
 
     def or_(self, array: Any, index: Any, value: Any) -> Any:
-        """array[index] |= value"""
+        """``array[index] |= value``"""
         return self._update(array, index, lambda old: int(old) | int(value), INTEGERS)
 
     def xor(self, array: Any, index: Any, value: Any) -> Any:
