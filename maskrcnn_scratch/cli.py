@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from maskrcnn_scratch.commands import course, data, weights
+from maskrcnn_scratch.commands import course, data, misalignment, weights
 from maskrcnn_scratch.commands.ablation import ablation
 from maskrcnn_scratch.commands.anatomy import anatomy
 from maskrcnn_scratch.commands.bench import bench
@@ -19,7 +19,6 @@ from maskrcnn_scratch.commands.cost import cost
 from maskrcnn_scratch.commands.demo import demo
 from maskrcnn_scratch.commands.doctor import doctor
 from maskrcnn_scratch.commands.exercises import check, exercise
-from maskrcnn_scratch.commands.misalignment import misalignment
 from maskrcnn_scratch.commands.proposals import proposals
 from maskrcnn_scratch.commands.runs import evaluate, predict, train
 
@@ -40,7 +39,7 @@ app.add_typer(weights.app, name="weights", rich_help_panel="Train and use")
 app.add_typer(course.app, name="course", rich_help_panel="Teach and learn")
 app.command(rich_help_panel="Look inside")(anatomy)
 app.command(rich_help_panel="Look inside")(cost)
-app.command(rich_help_panel="Look inside")(misalignment)
+app.add_typer(misalignment.app, name="misalignment", rich_help_panel="Look inside")
 app.command(rich_help_panel="Look inside")(ablation)
 app.command(rich_help_panel="Look inside")(claims)
 app.command(rich_help_panel="Teach and learn")(exercise)

@@ -1,4 +1,7 @@
-"""``maskrcnn-scratch misalignment``: RoIPool, RoIWarp and RoIAlign step by step."""
+"""``maskrcnn-scratch misalignment``: RoIPool, RoIWarp and RoIAlign step by step.
+
+``misalignment study`` measures what the steps do to many RoIs.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,16 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from maskrcnn_scratch.experiments.misalignment.tables import Table as StudyTable
     from maskrcnn_scratch.figures.misalignment import Misalignment
     from maskrcnn_scratch.reference.roi_steps import AxisSteps
 
+app = typer.Typer()
 
+
+@app.callback(invoke_without_command=True)
 def misalignment(
+    context: typer.Context,
     image: Annotated[int, typer.Option(help="Side of the image, pixels.")] = 800,
     object_side: Annotated[
         float, typer.Option("--object", help="Side of the object, pixels.")
@@ -42,6 +50,8 @@ def misalignment(
     maskrcnn-scratch misalignment
     maskrcnn-scratch misalignment --stride 16 --start 100 --figure steps.png
     """
+    if context.invoked_subcommand is not None:
+        return
     from rich.console import Console
 
     from maskrcnn_scratch.figures.misalignment import draw_misalignment, follow
@@ -62,6 +72,81 @@ def misalignment(
         with replacing_file(figure) as draft:
             draw_misalignment(told).savefig(draft, dpi=150)
         console.print(f"Picture: {figure}", soft_wrap=True)
+
+
+@app.command()
+def study(
+    out: Annotated[
+        Path | None, typer.Option(help="Write tables (.csv) and pictures here.")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Put the tables between the marks of this page.")
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Compare the tables with those in this folder.")
+    ] = None,
+) -> None:
+    """Measure the misalignment of each layer over many RoIs, and print all tables.
+
+    \b
+    Takes about a quarter of a minute. With --check it exits with 1 at the first
+    difference: a number may differ by one in its last digit.
+
+    \b
+    maskrcnn-scratch misalignment study --check docs/misalignment
+    maskrcnn-scratch misalignment study --out study
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from maskrcnn_scratch.experiments.misalignment.study import TABLES
+    from maskrcnn_scratch.experiments.misalignment.tables import check_csv, fill_page
+
+    for needed in (page, check):
+        if needed is not None:
+            needed.stat()  # fails now rather than after the work
+    console = Console(highlight=False)
+    tables = [
+        make() for make in track(TABLES, "Measuring", console=console, transient=True)
+    ]
+    for table in tables:
+        console.print(study_table(table))
+    if out is not None:
+        write_study(tables, out)
+        console.print(f"Tables and pictures: {out}", soft_wrap=True)
+    if page is not None:
+        fill_page(page, tables)
+    if check is not None:
+        for table in tables:
+            check_csv(table, check)
+        console.print(f"The tables in {check} are the same.", soft_wrap=True)
+
+
+def study_table(table: StudyTable) -> Table:
+    """One of the study's tables, for the terminal."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(title=table.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in table.columns:
+        text = name in ("table", "layer")
+        shown.add_column(name, justify="left" if text else "right", no_wrap=text)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+def write_study(tables: list[StudyTable], out: Path) -> None:
+    """``NAME.csv`` for every table, and the pictures."""
+    from maskrcnn_scratch.experiments.misalignment.pictures import PICTURES
+    from maskrcnn_scratch.experiments.misalignment.tables import write_csv
+    from maskrcnn_scratch.files import filling_folder
+
+    with filling_folder(out) as draft:
+        for table in tables:
+            write_csv(table, draft)
+        for name, draw in PICTURES.items():
+            draw().savefig(draft / f"{name}.png", dpi=150)
 
 
 def steps_table(told: Misalignment) -> Table:
