@@ -57,7 +57,7 @@ lowest: .venv-lowest/installed ## Run part of the tests with the oldest librarie
 
 clean: ## Remove the environments and caches, but no results
 	rm -rf $(VENV) .venv-lowest build *.egg-info
-	rm -rf .mypy_cache .ruff_cache .hypothesis
+	rm -rf .mypy_cache .ruff_cache .hypothesis docs/_build docs/api docs/claims docs/lessons
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The files named "installed" say when an environment was last brought up to date.
