@@ -11,8 +11,8 @@ from maskrcnn_scratch.claims.claim import Claim, Place, Step, Table, Verdict
 from maskrcnn_scratch.figures.misalignment import SAMPLES, steps_of_layers
 
 STRIDE, BINS = 16, 7
-SIDES = range(16, 481, 4)  # of square RoIs, in image pixels
-STARTS = range(0, STRIDE, 2)  # where a RoI begins, in image pixels
+SIDES = range(16, 481, 8)  # of square RoIs, in image pixels
+STARTS = range(0, STRIDE, 4)  # where a RoI begins, in image pixels
 SHOWN = (32, 64, 96, 112, 128, 224, 336, 448)
 SEVEN_CELLS = BINS * STRIDE  # the size from which the claim is true
 
@@ -28,7 +28,8 @@ def measure() -> Reads:
     counts: dict[str, dict[int, list[int]]] = {}
     for side in SIDES:
         for start in STARTS:
-            box = np.array([start, start, start + side, start + side])
+            ends = [start, start, start + side, start + side]
+            box = np.array(ends, np.float64)
             for name, steps in steps_of_layers(box, (BINS, BINS), 1 / STRIDE).items():
                 along = sum(map(len, steps.x.points))  # rows do the same as columns
                 counts.setdefault(name, {}).setdefault(side, []).append(along**2)
@@ -95,7 +96,7 @@ def draw(told: Reads) -> Figure:
         low, high = np.array([told[name][side] for side in SIDES]).T
         # A flat line needs an edge to be seen.
         axes.fill_between(SIDES, low, high, color=colour, lw=2, label=label)
-    axes.axvline(SEVEN_CELLS, color="black", lw=0.8, ls=":")
+    axes.axvline(SEVEN_CELLS, 0, 0.62, color="black", lw=0.8, ls=":")
     axes.annotate(f" {SEVEN_CELLS} pixels", (SEVEN_CELLS, 800))
     axes.set(xlabel=f"side of the RoI, image pixels (stride {STRIDE})", ylim=(0, None))
     axes.set(ylabel="features read, each bin's", xlim=(SIDES[0], SIDES[-1]))
@@ -119,7 +120,7 @@ CLAIM = Claim(
     claim="RoIAlign visits fewer points than RoIPool.",
     places=(Place.BLOG,),
     verdict=Verdict.CONDITION,
-    right="At stride 16 of RoIs above about 112 pixels (7 cells); of smaller ones "
+    right="True of RoIs above about 112 pixels at stride 16 (7 cells); of smaller ones "
     "RoIPool reads fewer. RoIAlign's count is the same at any size.",
     paper="Section 3, RoIAlign: four points a bin; the paper counts no reads.",
     lesson="03_roi_align",

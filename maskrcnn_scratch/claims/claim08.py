@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from maskrcnn_scratch.figures.misalignment import steps_of_layers
 from maskrcnn_scratch.reference.roi_steps import AxisSteps, Span
 
 STRIDE, BINS = 16, 7
-ROIS, IMAGE, SMALLEST, LARGEST = 400, 800, 64, 448  # boxes; the rest in image pixels
+ROIS, IMAGE, SMALLEST, LARGEST = 200, 800, 64, 448  # boxes; the rest in image pixels
 LAYERS = {
     "floor": "RoIPool floor",
     "round": "RoIPool round",
@@ -129,8 +130,9 @@ def mean_and_most(shifts: Float[np.ndarray, "rois bins"]) -> str:
 
 
 def ratio(more: np.ndarray, less: np.ndarray) -> float:
-    """Of the mean sizes."""
-    return float(abs(more).mean() / abs(less).mean())
+    """Of the mean sizes; infinite where the second is 0."""
+    first, second = float(abs(more).mean()), float(abs(less).mean())
+    return first / second if second else math.inf
 
 
 def draw(told: dict[str, Shares]) -> Figure:

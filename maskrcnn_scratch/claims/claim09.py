@@ -20,9 +20,9 @@ from maskrcnn_scratch.claims.claim import (
 from maskrcnn_scratch.figures import palette
 from maskrcnn_scratch.figures.misalignment import steps_of_layers
 
-STRIDES = (4, 8, 16, 32, 64)
+STRIDES = (8, 16, 32)
 STRIDE = 16  # the claim's
-STEP = 1 / 16  # of x, in image pixels
+STEP = 1 / 4  # of x, in image pixels
 RULES = {"RoIPool floor": "floored", "RoIPool round": "rounded", "RoIAlign": "x / 16"}
 
 
