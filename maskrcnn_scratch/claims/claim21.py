@@ -39,7 +39,7 @@ class Matches:
     sampled: list[float]
     """IoUs of the RoIs that the model takes as positive, ascending."""
     gradients: dict[str, float]
-    """The largest gradient of Lcls and Lbox on the negative's outputs."""
+    """How much Lcls and Lbox pull at the negative's outputs, in all."""
     in_mask_loss: int
     systems: dict[str, float]
 
@@ -92,7 +92,7 @@ def gradients_of_negatives(head: BoxHead, sampled: SampledRoIs) -> dict[str, flo
     pulls = torch.autograd.grad(total, [logits, deltas])
     negative = ~sampled.positive
     return {
-        name: float(pull[negative].abs().max())
+        name: float(pull[negative].abs().sum())
         for name, pull in zip(("Lcls", "Lbox"), pulls, strict=True)
     }
 

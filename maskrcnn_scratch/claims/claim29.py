@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from maskrcnn_scratch import ops
 from maskrcnn_scratch.claims.claim import Claim, Place, Step, Table, Verdict, number
 from maskrcnn_scratch.data.shapes import SUBSAMPLES, subsamples
 from maskrcnn_scratch.data.stick_figures import squared_distance
@@ -22,9 +24,8 @@ from maskrcnn_scratch.figures.misalignment import Misalignment, draw_layer, foll
 from maskrcnn_scratch.models.presets import PAPER
 from maskrcnn_scratch.reference.anchors import pyramid_anchors
 from maskrcnn_scratch.reference.average_precision import intersection_area
-from maskrcnn_scratch.reference.boxes import box_iou
-from maskrcnn_scratch.reference.masks import mask_targets, paste_mask
-from maskrcnn_scratch.reference.matching import match
+from maskrcnn_scratch.reference.masks import paste_mask
+from maskrcnn_scratch.reference.roi_align import axis_matrix, roi_align_steps
 
 LAYERS = ("RoIPool round", "RoIWarp", "RoIAlign")
 SIDE, LENGTH, WIDTH = 224, 200, 8  # pixels: of the image, the objects, the roads
@@ -72,14 +73,17 @@ def measure() -> Stretched:
         for name, mask in draw_objects().items()
         for m in (cells, FINER * cells)
     }
-    anchors = all_anchors()
+    anchors = torch.from_numpy(all_anchors())
     best = {}
     for aspect in ASPECTS:
-        iou = box_iou(box_of(aspect), anchors)[0]
-        best[aspect] = float(iou.max()), anchors[iou.argmax()]
-    iou = box_iou(box_of(ASPECTS[-1]), anchors)
+        box = torch.from_numpy(box_of(aspect))
+        iou = ops.box_iou(box, anchors)[0]
+        best[aspect] = float(iou.max()), anchors[iou.argmax()].numpy()
     high, low = PAPER.rpn_positive_iou, PAPER.rpn_negative_iou
-    alone, helped = (int((match(iou, high, low, h) >= 0).sum()) for h in (False, True))
+    alone, helped = (
+        int((ops.match(box, anchors, high, low, low_quality) >= 0).sum())
+        for low_quality in (False, True)
+    )
     told = follow(image=480, object_side=300.0, stride=16, start=37.0)
     return Stretched(told, masks, best, (alone, helped))
 
@@ -115,9 +119,11 @@ def through_cells(mask: Bool[np.ndarray, "side side"], cells: int) -> Pasted:
     """What a mask branch would give that predicts its target without a fault."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     corners = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    box, first = np.array(corners, np.float64), np.zeros(1, np.int64)
-    (target,) = mask_targets(mask[None], box[None], first, cells, PAPER.mask_target)
-    return Pasted(mask, paste_mask(target, box, mask.shape))
+    box = np.array(corners, np.float64)
+    steps = roi_align_steps(box, (cells, cells), spatial_scale=1, sampling_ratio=0)
+    a_y, a_x = (axis_matrix(SIDE, axis.points) for axis in (steps.y, steps.x))
+    target = (a_y @ mask @ a_x.T >= 0.5).astype(np.float64)
+    return Pasted(mask, paste_mask(target, box, (SIDE, SIDE)))
 
 
 def box_of(aspect: int) -> Float[np.ndarray, "1 4"]:
