@@ -5,6 +5,7 @@ python tests/explorer_page.py docs/images/explorer.png    # draws the picture an
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from explorer_numbers import State
+from PIL import Image
 from strategies import Array
 
 if TYPE_CHECKING:
@@ -109,7 +111,8 @@ def draw_picture(file: str) -> None:
     with open_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1780})
         page.goto(PAGE.as_uri())
-        page.screenshot(path=file)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+    picture.quantize(64).save(file, optimize=True)
 
 
 if __name__ == "__main__":

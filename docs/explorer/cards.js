@@ -5,12 +5,14 @@ window.cards = (() => {
   const { NAMES, short, brief, change, farthest, greys, box, words } = window.drawing;
   const WIDTH = 320; // of a card's drawings, in their own units
 
+  const readsOf = (state) =>
+    `the ${state.mode === "max" ? "largest" : "mean"} of bilinear reads`;
+
   const HOW = {
     pool: () => "corners and bins to whole cells; the largest feature of each bin",
-    warp: (state) => "corners to whole cells, bins kept; the " +
-      `${state.mode === "max" ? "largest" : "mean"} of bilinear reads`,
-    align: (state) => `nothing rounded${state.aligned ? "" : ", half a cell off"}; the ` +
-      `${state.mode === "max" ? "largest" : "mean"} of bilinear reads`,
+    warp: (state) => `corners to whole cells, bins kept; ${readsOf(state)}`,
+    align: (state) =>
+      `nothing rounded${state.aligned ? "" : ", half a cell off"}; ${readsOf(state)}`,
   };
 
   const square = (column, row, side) => [
@@ -19,7 +21,7 @@ window.cards = (() => {
   ];
 
   /* Black or white, whichever is read better on a grey. */
-  const inkOn = ([r, g, b]) => (0.3 * r + 0.6 * g + 0.1 * b > 135 ? "on-light" : "on-dark");
+  const inkOn = ([r, g, b]) => (r + g + b > 3 * 135 ? "on-light" : "on-dark");
 
   function output(layer, told, grey) {
     const out = told[layer].out;
@@ -35,10 +37,10 @@ window.cards = (() => {
       return cell + words(x, y, brief(value), `middle ${inkOn(colour)}`, size);
     }));
     const [width, height] = [side * out[0].length, side * out.length];
-    const name = `Output of ${NAMES[layer]}: ${out.length} rows of ${out[0].length} bins`;
-    return `<svg class="out" role="img" aria-label="${name}" style="max-width:${width}px" ` +
-      `viewBox="-1 -1 ${width + 2} ${height + 2}">${bins.join("")}` +
-      `${box(...square(j, i, side), "picked-bin")}</svg>`;
+    const name = `Output of ${NAMES[layer]}: ${out.length} by ${out[0].length} bins`;
+    return `<svg class="out" role="img" aria-label="${name}" ` +
+      `style="max-width:${width}px" viewBox="-1 -1 ${width + 2} ${height + 2}">` +
+      `${bins.join("")}${box(...square(j, i, side), "picked-bin")}</svg>`;
   }
 
   /* How far the worst bin is off, in cells and in image pixels. */
@@ -65,7 +67,8 @@ window.cards = (() => {
     const lines = rows.map(([name, of]) =>
       `<tr><th scope="row">${name}</th><td>${of(x)}</td><td>${of(y)}</td></tr>`);
     return '<table class="facts"><thead><tr><td></td><th scope="col">across (x)</th>' +
-      `<th scope="col">down (y)</th></tr></thead><tbody>${lines.join("")}</tbody></table>`;
+      '<th scope="col">down (y)</th></tr></thead>' +
+      `<tbody>${lines.join("")}</tbody></table>`;
   }
 
   /* A bar for each bin of an axis, up for a shift towards larger coordinates. */
@@ -80,7 +83,8 @@ window.cards = (() => {
       return box(bar, { start: tip, end: middle }, "bar");
     });
     return `<path class="axis" d="M${left} ${middle}H${WIDTH}"/>${drawn.join("")}` +
-      words(0, middle + 4, label, "tick") + words(left - 4, top + 8, short(most), "tick end", 9) +
+      words(0, middle + 4, label, "tick") +
+      words(left - 4, top + 8, short(most), "tick end", 9) +
       words(left - 4, top + 2 * height, short(-most), "tick end", 9);
   }
 
@@ -97,23 +101,25 @@ window.cards = (() => {
   function mostShift(told) {
     const pixels = Object.values(told).flatMap(({ x, y }) => [x, y]).map((axis) =>
       Math.abs(farthest(axis.shift) * axis.stride));
-    return ceilingOf(pixels.filter(Number.isFinite).reduce((a, b) => Math.max(a, b), 0));
+    return ceilingOf(Math.max(0, ...pixels.filter(Number.isFinite)));
   }
 
   /* The cells of one read, each with its weight and feature, and the point in them. */
   function taps({ cells, y, x }) {
     const [side, drawn] = [88, new Map()];
     // At the border of the map both rows or columns are one: their weights add up.
-    for (const { row, column, weight, feature } of cells) {
-      const key = `${row},${column}`;
-      drawn.set(key, { row, column, feature, weight: weight + (drawn.get(key)?.weight ?? 0) });
+    for (const cell of cells) {
+      const key = `${cell.row},${cell.column}`;
+      const before = drawn.get(key)?.weight ?? 0;
+      drawn.set(key, { ...cell, weight: cell.weight + before });
     }
     const [row0, column0] = [cells[0].row, cells[0].column];
     const squares = [...drawn.values()].map(({ row, column, weight, feature }) => {
       const [columns, rows] = square(column - column0, row - row0, side);
       // The point lies between the four centres: words keep to the outer halves.
       const first = rows.start + (row > row0 ? side - 35 : 14);
-      const line = (k, text, kind) => words(columns.start + 5, first + 14 * k, text, kind);
+      const line = (k, text, kind) =>
+        words(columns.start + 5, first + 14 * k, text, kind);
       return box(columns, rows, "tap", `style="fill-opacity:${0.06 + 0.4 * weight}"`) +
         line(0, `cell ${row}, ${column}`, "faint") + line(1, short(feature), "strong") +
         line(2, `\u00d7 ${short(weight)}`, "");
@@ -122,9 +128,10 @@ window.cards = (() => {
     const point = cells.length > 1
       ? `<circle class="picked-point" cx="${px}" cy="${py}" r="4"/>` : "";
     const extent = (of) => side * (1 + Math.max(...cells.map(of)));
-    const [width, height] = [extent((c) => c.column - column0), extent((c) => c.row - row0)];
-    return `<svg class="taps" role="img" aria-label="The cells that the point reads" ` +
-      `width="${width + 2}" height="${height + 2}" viewBox="-1 -1 ${width + 2} ${height + 2}">` +
+    const width = extent((c) => c.column - column0) + 2;
+    const height = extent((c) => c.row - row0) + 2;
+    return '<svg class="taps" role="img" aria-label="The cells that the point reads" ' +
+      `width="${width}" height="${height}" viewBox="-1 -1 ${width} ${height}">` +
       `${squares.join("")}${point}</svg>`;
   }
 
@@ -136,20 +143,23 @@ window.cards = (() => {
       ? (share ? "It is the largest of the bin." : "It is not the largest of the bin.")
       : `It counts ${short(share)} in the mean.`;
     const outside = cells.length ? "" : " It lies off the map and reads nothing.";
-    return `<h4>Bin ${i}, ${j}: ${what} ${s} of ${points}</h4>` +
-      `<div class="picked">${cells.length ? taps(picked) : ""}<p>Index coordinates<br>` +
+    return `<h4>Bin ${i}, ${j}: ${what} ${s} of ${points}</h4><div class="picked">` +
+      `${cells.length ? taps(picked) : ""}<p>Index coordinates<br>` +
       `y ${short(y)}, x ${short(x)}<br>Value <strong>${short(value)}</strong><br>` +
       `${counted}${outside}</p></div>`;
   }
 
   function draw(state, map, told) {
     const [grey, most] = [greys(map), mostShift(told)];
-    document.getElementById("cards").innerHTML = Object.keys(NAMES).map((layer) =>
-      `<article class="card${layer === state.layer ? " shown" : ""}" id="card-${layer}" ` +
-      `aria-labelledby="name-${layer}"><h3 id="name-${layer}">${NAMES[layer]}</h3>` +
-      `<p class="how">${HOW[layer](state)}</p>${output(layer, told, grey)}` +
-      facts(told[layer]) + shiftChart(told[layer], most, NAMES[layer]) +
-      `${pickedPoint(layer, told[layer], state.mode)}</article>`).join("");
+    const card = (layer) => {
+      const shown = layer === state.layer ? "card shown" : "card";
+      return `<article class="${shown}" id="card-${layer}" ` +
+        `aria-labelledby="name-${layer}"><h3 id="name-${layer}">${NAMES[layer]}</h3>` +
+        `<p class="how">${HOW[layer](state)}</p>${output(layer, told, grey)}` +
+        facts(told[layer]) + shiftChart(told[layer], most, NAMES[layer]) +
+        `${pickedPoint(layer, told[layer], state.mode)}</article>`;
+    };
+    document.getElementById("cards").innerHTML = Object.keys(NAMES).map(card).join("");
   }
 
   return { draw };

@@ -39,13 +39,13 @@ window.dragging = (() => {
     if (!by || event.ctrlKey || event.metaKey || event.altKey) return null;
     const step = event.shiftKey ? state.stride : 1;
     const next = state.roi.map((c, k) => c + by[k] * step);
-    // What only shrinks stops at size 0.
-    if (by[0] === 0 && by[2] < 0) next[2] = Math.max(next[2], Math.min(...at(state.roi, 0)));
-    if (by[1] === 0 && by[3] < 0) next[3] = Math.max(next[3], Math.min(...at(state.roi, 1)));
+    // What only shrinks stops at size 0, or where it was when the RoI is inside out.
+    for (const [first, last] of [[0, 2], [1, 3]]) {
+      const least = Math.min(state.roi[first], state.roi[last]);
+      if (by[first] === 0 && by[last] < 0) next[last] = Math.max(next[last], least);
+    }
     return next;
   }
-
-  const at = (roi, axis) => [roi[axis], roi[axis + 2]];
 
   /* Joins the overlay to the page: ``page`` gives state and place, and takes a RoI
   (shown with the same view until the drag ends), or a tap at a place in cells. */
@@ -54,8 +54,8 @@ window.dragging = (() => {
     overlay.addEventListener("pointerdown", (event) => {
       if (held || event.button) return;
       const { state, place } = page.now();
-      const hold = event.target.dataset?.hold;
-      held = { hold, event, roi: state.roi, place, pointer: event.pointerId, moved: false };
+      const [hold, pointer] = [event.target.dataset?.hold, event.pointerId];
+      held = { hold, pointer, event, roi: state.roi, place, moved: false };
       overlay.setPointerCapture(event.pointerId);
       overlay.focus({ preventScroll: true });
     });
@@ -84,8 +84,8 @@ window.dragging = (() => {
           place.x.cells(event.clientX - corner.left));
       }
     };
-    // A finger on the RoI drags it, beside it scrolls the page: touch-action of parts of
-    // a drawing is not heeded everywhere.
+    // A finger on the RoI drags it, beside it scrolls the page. (Chromium heeds no
+    // touch-action of parts of a drawing.)
     overlay.addEventListener("touchstart", (event) => {
       if (event.target.dataset?.hold) event.preventDefault();
     }, { passive: false });

@@ -24,7 +24,7 @@ window.drawing = (() => {
 
   /* The number of largest size; NaN where there is none. */
   const farthest = (values) => values.filter(Number.isFinite)
-    .reduce((most, v) => (Math.abs(v) > Math.abs(most) ? v : most), values.length ? 0 : NaN);
+    .reduce((most, v) => (Math.abs(v) <= Math.abs(most) ? most : v), NaN);
 
   const channels = (colour) => colour.match(/\d+(\.\d+)?/g).slice(0, 3).map(Number);
 
@@ -41,10 +41,13 @@ window.drawing = (() => {
     };
   }
 
-  const box = (columns, rows, kind, more = "") =>
-    `<rect class="${kind}" x="${Math.min(columns.start, columns.end)}" ` +
-    `y="${Math.min(rows.start, rows.end)}" width="${Math.abs(columns.end - columns.start)}" ` +
-    `height="${Math.abs(rows.end - rows.start)}" ${more}/>`;
+  /* A rectangle; its spans may be inside out. */
+  function box(columns, rows, kind, more = "") {
+    const [x, y] = [columns, rows].map((span) => Math.min(span.start, span.end));
+    const [width, height] = [columns, rows].map((s) => Math.abs(s.end - s.start));
+    return `<rect class="${kind}" x="${x}" y="${y}" width="${width}" ` +
+      `height="${height}" ${more}/>`;
+  }
 
   const words = (x, y, text, kind = "", size = 11) =>
     `<text class="${kind}" x="${x}" y="${y}" font-size="${size}">${text}</text>`;

@@ -34,7 +34,8 @@
     }
     for (const radio of radios) {
       const value = state[radio.name];
-      radio.checked = radio.value === (radio.name === "aligned" ? yesOrNo(value) : value);
+      const text = radio.name === "aligned" ? yesOrNo(value) : value;
+      radio.checked = radio.value === text;
     }
     const same = (preset) => states.toLink(preset.state) === states.toLink(state);
     const now = states.PRESETS.find(same);
@@ -46,9 +47,9 @@
   /* The RoI and the largest shift in a sentence, which screen readers hear too. */
   function reading() {
     const { x, y } = told[state.layer];
-    const off = farthest([...x.shift, ...y.shift]);
+    const off = Math.abs(farthest([...x.shift, ...y.shift]));
     const shift = Number.isFinite(off)
-      ? `${short(Math.abs(off))} cells, ${short(Math.abs(off) * state.stride)} image pixels`
+      ? `${short(off)} cells, ${short(off * state.stride)} image pixels`
       : "there is none, as nothing is read";
     return `RoI (${state.roi.map(short).join(", ")}) in image pixels, ` +
       `${short(x.roi.size)} by ${short(y.roi.size)} cells. Largest shift of a bin of ` +
@@ -61,7 +62,8 @@
   };
   const say = later(() => { element("live").textContent = reading(); }, 300);
   // Browsers refuse an address that changes with every move of a pointer.
-  const writeLink = later(() => history.replaceState(null, "", states.toLink(state)), 200);
+  const writeLink = later(() =>
+    history.replaceState(null, "", states.toLink(state)), 200);
 
   function render(keepView = false) {
     const map = features.make(state);
@@ -132,7 +134,7 @@
       const done = document.execCommand("copy");
       byHand.hidden = done;
       said.textContent = done ? "Copied."
-        : "This browser does not let pages copy; the text is selected, to copy by hand.";
+        : "This browser lets no page copy; the text is selected, to copy by hand.";
     }
   }
 
@@ -173,7 +175,8 @@
       if (width !== window.innerWidth) render();
       width = window.innerWidth;
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => render());
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => render());
     element("settings").open = matchMedia("(min-width: 60rem)").matches;
     openLink();
   }

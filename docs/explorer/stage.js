@@ -1,5 +1,5 @@
 "use strict";
-/* The feature map with one layer's steps on it. It draws what layers.follow returned. */
+/* The feature map with one layer's steps on it, as layers.follow returned them. */
 
 window.stage = (() => {
   const { brief, box, words, greys } = window.drawing;
@@ -7,7 +7,7 @@ window.stage = (() => {
   const TICKS = 26; // room for the numbers of cells, left and above
   const SMALLEST_TEXT_CELL = 30;
   const MOST_ARROWS = 400;
-  const EDGES = ["nw", "ne", "se", "sw", "n", "e", "s", "w"];
+  const CORNERS = ["nw", "ne", "se", "sw"];
   const element = (id) => document.getElementById(id);
 
   /* The part of the plane, in cells, that holds the map and all of a layer's spans. */
@@ -64,8 +64,12 @@ window.stage = (() => {
     const every = Math.max(1, 2 ** Math.ceil(Math.log2(22 / place.scale)));
     const step = place.scale >= 4 ? 1 : every;
     let lines = "", texts = "";
-    for (let c = 0; c <= columns; c += step) lines += `M${place.x.at(c)} ${top}V${bottom}`;
-    for (let r = 0; r <= rows; r += step) lines += `M${left} ${place.y.at(r)}H${right}`;
+    for (let c = 0; c <= columns; c += step) {
+      lines += `M${place.x.at(c)} ${top}V${bottom}`;
+    }
+    for (let r = 0; r <= rows; r += step) {
+      lines += `M${left} ${place.y.at(r)}H${right}`;
+    }
     for (let c = 0; c <= columns; c += every) {
       texts += words(place.x.at(c), top - 8, c, "tick middle", 10);
     }
@@ -111,7 +115,7 @@ window.stage = (() => {
     const [xs, ys] = [placesOf("x"), placesOf("y")];
     const apart = (places, side) => side / Math.max(places.length, 1);
     const room = Math.min(apart(xs, place.width), apart(ys, place.height));
-    const dot = Math.min(Math.max(room / 3, 1.5), 7);
+    const dot = Math.min(Math.max(room / 3.5, 1.5), 7);
     const dots = ys.map((y) => xs.map((x) => `M${x} ${y}h0`).join("")).join("");
     return `<path class="halo" stroke-width="${1.4 * dot}" d="${dots}"/>` +
       `<path class="sample" stroke-width="${dot}" d="${dots}"/>`;
@@ -124,8 +128,9 @@ window.stage = (() => {
       const [dy, dx] = [steps.y.shift[i], steps.x.shift[j]];
       if (!(Math.hypot(dx, dy) * place.scale > 2)) return "";
       const [y, x] = [steps.y.idealBins[i].centre, steps.x.idealBins[j].centre];
+      const from = `${place.x.at(x)} ${place.y.at(y)}`;
       const [x2, y2] = [place.x.at(x + dx), place.y.at(y + dy)];
-      return `<path class="shift" d="M${place.x.at(x)} ${place.y.at(y)}L${x2} ${y2}"/>` +
+      return `<path class="shift" d="M${from}L${x2} ${y2}"/>` +
         `<circle class="shift-end" cx="${x2}" cy="${y2}" r="2.5"/>`;
     });
   }
@@ -133,13 +138,15 @@ window.stage = (() => {
   /* The picked bin, its picked point, and the cells that this reads. */
   function picked(steps, place) {
     const { i, j, x, y, points: number, cells = [] } = steps.picked;
-    const bin = box(place.x.span(steps.x.bins[j]), place.y.span(steps.y.bins[i]), "picked-bin");
+    const [columns, rows] = [steps.x.bins[j], steps.y.bins[i]];
+    const bin = box(place.x.span(columns), place.y.span(rows), "picked-bin");
     if (!number) return bin;
     const one = (axis, c) => place[axis].span({ start: c, end: c + 1 });
     const read = cells.filter((cell) => cell.weight > 0)
       .map((cell) => box(one("x", cell.column), one("y", cell.row), "picked-cell"));
     const [cx, cy] = [place.x.at(x + 0.5), place.y.at(y + 0.5)];
-    return `${bin}${read.join("")}<circle class="picked-point" cx="${cx}" cy="${cy}" r="6"/>`;
+    const dot = `<circle class="picked-point" cx="${cx}" cy="${cy}" r="6"/>`;
+    return bin + read.join("") + dot;
   }
 
   /* What is taken hold of: edges, then the inside, then corners, the last on top. They
@@ -150,8 +157,8 @@ window.stage = (() => {
     const [top, bottom] = [Math.min(y.start, y.end), Math.max(y.start, y.end)];
     const coarse = matchMedia("(pointer: coarse)").matches;
     const reach = coarse ? 22 : 12;
-    const hold = (what, x1, y1, x2, y2) =>
-      box({ start: x1, end: x2 }, { start: y1, end: y2 }, "hold", `data-hold="${what}"`);
+    const hold = (what, x1, y1, x2, y2) => box(
+      { start: x1, end: x2 }, { start: y1, end: y2 }, "hold", `data-hold="${what}"`);
     const strips = hold("n", left, top - reach, right, top + 4) +
       hold("s", left, bottom - 4, right, bottom + reach) +
       hold("w", left - reach, top, left + 4, bottom) +
@@ -161,7 +168,7 @@ window.stage = (() => {
       Math.max(right - 4, cx + 8), Math.max(bottom - 4, cy + 8));
     // A hold is named by the ends that it moves: n is y1, w is x1, wherever they are.
     const ends = { n: y.start, s: y.end, w: x.start, e: x.end };
-    const corners = EDGES.slice(0, 4).map((what) => {
+    const corners = CORNERS.map((what) => {
       const [hx, hy] = [ends[what[1]], ends[what[0]]];
       const out = (value, middle) => value + (value < middle ? -1 : 1) * reach / 2;
       const [ox, oy] = [out(hx, cx), out(hy, cy)];
@@ -189,8 +196,8 @@ window.stage = (() => {
     const used = [place.x.span(steps.x.quantised), place.y.span(steps.y.quantised)];
     overlay.innerHTML = HATCH + grid(map, place) + uncovered(steps, place) +
       bins(steps, place) + values(map, place) + box(...roi, "roi") +
-      box(...used, "quantised") + shifts(steps, place) + points(steps, place) + picked(steps, place) +
-      handles(steps, place);
+      box(...used, "quantised") + shifts(steps, place) + points(steps, place) +
+      picked(steps, place) + handles(steps, place);
     return { view: shown, place };
   }
 

@@ -36,9 +36,9 @@ window.states = (() => {
     {
       name: "665 / 32 into 7",
       note: "An object of 665 pixels in an image of 800, at stride 32: 20.78 cells. " +
-        "Floored, 20 are left, and each of the 7 bins gets 2 of its 2.86: 14 cells are " +
-        "read, and the last bin reads 201.5 pixels away from its place. Change the " +
-        "rounding, or the layer on the map.",
+        "Floored, 20 are left, and each of the 7 bins gets 2 of its 2.86: 14 cells " +
+        "are read, and the last bin reads 201.5 pixels away from its place. Change " +
+        "the rounding, or the layer on the map.",
       state: FIRST,
     },
     {
@@ -54,9 +54,9 @@ window.states = (() => {
     },
     {
       name: "8×8 into 7×7",
-      note: "8 cells into 7 bins. Floored, each bin is one cell and the eighth is not " +
-        "read. Rounded, the box (0, 0, 8, 8) becomes 9 cells and neighbouring bins " +
-        "share one. RoIAlign's bins are 8/7 of a cell each.",
+      note: "8 cells into 7 bins. Floored, each bin is one cell and the eighth is " +
+        "not read. Rounded, the box (0, 0, 8, 8) becomes 9 cells and neighbouring " +
+        "bins share one. RoIAlign's bins are 8/7 of a cell each.",
       state: {
         ...FIRST, image: [8, 8], stride: 1, roi: [0, 0, 8, 8], features: "numbers",
         pick: [3, 3, 0],
@@ -100,7 +100,8 @@ window.states = (() => {
     for (const [key, { names }] of Object.entries(NUMBERS)) {
       const values = [state[key]].flat();
       if (values.length !== names.length) {
-        return `${key} needs ${names.join(", ")}: ${names.length}, not ${values.length}.`;
+        const needed = `${names.join(", ")}: ${names.length}`;
+        return `${key} needs ${needed}, not ${values.length}.`;
       }
       for (const [k, value] of values.entries()) {
         const { from, to, whole } = rangeOf(state, key, k);
@@ -132,22 +133,23 @@ window.states = (() => {
         "RoIWarp go on with one cell, legacy RoIAlign too; aligned RoIAlign reads it " +
         "mirrored, or, with adaptive sampling, not at all.");
     } else if (x2 === x1 || y2 === y1) {
-      said.push("The RoI is empty: its width or height is 0. RoIPool and RoIWarp go on " +
-        "with one cell, legacy RoIAlign too; with adaptive sampling aligned RoIAlign " +
-        "reads nothing.");
+      said.push("The RoI is empty: its width or height is 0. RoIPool and RoIWarp go " +
+        "on with one cell, legacy RoIAlign too; with adaptive sampling aligned " +
+        "RoIAlign reads nothing.");
     }
     const [right, left] = [Math.max(x1, x2), Math.min(x1, x2)];
     const [bottom, top] = [Math.max(y1, y2), Math.min(y1, y2)];
     if (right <= 0 || bottom <= 0 || left >= width || top >= height) {
-      said.push("The RoI lies outside the image: what is read there is 0, or the cells " +
-        "at the border.");
+      said.push("The RoI lies outside the image: what is read there is 0, or the " +
+        "cells at the border.");
     }
     return said.join(" ");
   }
 
   function toLink(state) {
     const text = { ...state, aligned: state.aligned ? "yes" : "no" };
-    return "#" + Object.entries(text).map(([key, value]) => `${key}=${value}`).join("&");
+    const parts = Object.entries(text).map(([key, value]) => `${key}=${value}`);
+    return `#${parts.join("&")}`;
   }
 
   const toNumber = (text) => (text.trim() === "" ? NaN : Number(text));
@@ -173,5 +175,7 @@ window.states = (() => {
     return wrong ? bad(wrong) : { state, wrong };
   }
 
-  return { FIRST, PRESETS, STRIDES, cells, wrongWith, oddAbout, toLink, fromLink, toNumber };
+  return {
+    FIRST, PRESETS, STRIDES, cells, wrongWith, oddAbout, toLink, fromLink, toNumber,
+  };
 })();

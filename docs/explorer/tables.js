@@ -26,9 +26,9 @@ window.tables = (() => {
         "to", "shift by corners", "by borders", "by reading", "in all", "in pixels",
         "points (index)"],
       rows: eachAxis(told, (a, names) => a.bins.map((bin, k) => [...names, k,
-        a.idealBins[k].start, a.idealBins[k].end, a.evenBins[k].start, a.evenBins[k].end,
-        bin.start, bin.end, a.cornerShift[k], a.borderShift[k], a.readingShift[k],
-        a.shift[k], a.shift[k] * a.stride, a.points[k]])),
+        a.idealBins[k].start, a.idealBins[k].end, a.evenBins[k].start,
+        a.evenBins[k].end, bin.start, bin.end, a.cornerShift[k], a.borderShift[k],
+        a.readingShift[k], a.shift[k], a.shift[k] * a.stride, a.points[k]])),
     };
   }
 
@@ -53,8 +53,8 @@ window.tables = (() => {
     return {
       title: "The picked point and its cells",
       head: ["layer", "bin row", "bin column", "point", "y (index)", "x (index)",
-        "cell row", "cell column", "weight", "feature", "weight x feature", "value read",
-        "counts in the bin"],
+        "cell row", "cell column", "weight", "feature", "weight x feature",
+        "value read", "counts in the bin"],
       rows: Object.keys(NAMES).flatMap((layer) => {
         const { i, j, s, y, x, points, cells, value, share } = told[layer].picked;
         if (!points) return [[NAMES[layer], i, j, ...Array(10).fill("none")]];
@@ -84,7 +84,8 @@ window.tables = (() => {
     const cells = (row) => row.map((value) => `<td>${rounded(value)}</td>`).join("");
     const shown = rows.slice(0, MOST_ROWS);
     const more = rows.length > shown.length
-      ? `<p>The first ${shown.length} of ${rows.length} rows; the copy holds all.</p>` : "";
+      ? `<p>The first ${shown.length} of ${rows.length} rows; the copy holds all.</p>`
+      : "";
     return `<h3>${title}</h3><div class="scroll" tabindex="0" role="region" ` +
       `aria-label="${title}"><table><thead><tr>` +
       head.map((name) => `<th scope="col">${name}</th>`).join("") +
