@@ -45,11 +45,11 @@ def said_of_presets() -> list[tuple[str, str, str]]:
     said: list[tuple[str, str, str]] = []
     head: list[str] = []
     for row in rows_of(read_page("conventions.md")):
-        if "field" in row:
+        if row[0].startswith("convention"):
             head = row
-        elif (name := row[head.index("field")]).startswith("`"):
-            pairs = zip(head, row, strict=True)
-            said += [(name.strip("`"), who, v) for who, v in pairs if who in PRESETS]
+        elif name := re.search(r"`(\w+)`", row[0]):
+            pairs = zip(head[1:], row[1:], strict=True)
+            said += [(name[1], who, value) for who, value in pairs]
     return said
 
 
@@ -113,30 +113,40 @@ def test_a_page_has_one_title_and_nothing_of_this_machine(name: str) -> None:
     assert not re.search(r"/work|/tmp|/home|the seeds|\u2014", page)
 
 
-def glossary() -> list[list[str]]:
-    """English, Chinese, Russian, meaning, lesson."""
+ENTRY = re.compile(
+    r"\*\*(?P<english>[A-Za-z0-9 ()-]+)\*\*: (?P<meaning>[A-Z0-9][^.]+\.)"
+    r" \[Lesson (?P<lesson>\d+)\]\(\.\./tutorial/(?P<file>\d\d)_\w+\.py\)"
+)
+
+
+def glossary() -> list[tuple[re.Match[str], str, str]]:
+    """The English entry, the Chinese and the Russian words."""
     rows = rows_of(read_page("glossary.md"))
-    return [row for row in rows if row[0] != "English" and set(row[0]) != {"-"}]
+    rows = [row for row in rows if row[0] != "English" and set(row[0]) != {"-"}]
+    entries = []
+    for english, chinese, russian in rows:
+        entry = ENTRY.fullmatch(english)
+        assert entry, english
+        entries.append((entry, chinese, russian))
+    return entries
 
 
 def test_the_glossary_is_complete() -> None:
     assert 55 <= len(glossary()) <= 90
-    for english, chinese, russian, meaning, lesson in glossary():
-        assert re.fullmatch(r"[A-Za-z0-9 ()-]+", english), english
+    for entry, chinese, russian in glossary():
         assert CJK.search(chinese) or chinese in LATIN_EVERYWHERE, chinese
         assert CYRILLIC.search(russian) or russian in LATIN_EVERYWHERE, russian
-        assert not CYRILLIC.search(chinese + meaning), chinese
-        assert not CJK.search(russian + meaning), russian
-        assert re.fullmatch(r"[A-Z0-9][^.]+\.", meaning), meaning
-        link = re.fullmatch(r"\[(\d+)\]\(\.\./tutorial/(\d\d)_\w+\.py\)", lesson)
-        assert link, english
-        assert int(link[1]) == int(link[2]), english
+        assert not CYRILLIC.search(chinese + entry[0]), chinese
+        assert not CJK.search(russian + entry[0]), russian
+        assert int(entry["lesson"]) == int(entry["file"]), entry[0]
 
 
 def test_no_term_is_twice() -> None:
     """Nor a second word of one the first of another."""
-    for column in range(3):
-        cells = [row[column] for row in glossary()]
+    rows = [
+        (entry["english"], chinese, russian) for entry, chinese, russian in glossary()
+    ]
+    for cells in zip(*rows, strict=True):
         terms = [t.strip().casefold() for c in cells for t in re.split(r"[()]", c)]
         terms = [term for term in terms if term]
         twice = {term for term in terms if terms.count(term) > 1}
