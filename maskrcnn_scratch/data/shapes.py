@@ -173,13 +173,25 @@ def shape_cover(
     radius = size * math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST)))
     stretch = math.exp(rng.uniform(-0.25, 0.25))
     angle = rng.uniform(-LARGEST_TURN, LARGEST_TURN)
-    center_x, center_y = rng.uniform(0.08 * size, 0.92 * size, 2)
+    x, y = rng.uniform(0.08 * size, 0.92 * size, 2)
+    return cover_at(label, size, (x, y), radius, stretch, angle)
+
+
+def cover_at(
+    label: int,
+    size: int,
+    center: tuple[float, float],
+    radius: float,
+    stretch: float,
+    angle: float,
+) -> Float[np.ndarray, "size size"]:
+    """How much of each pixel the shape covers that stands at ``center``, (x, y)."""
     # Only pixels within reach of the shape are looked at.
     reach = radius * FARTHEST * max(stretch, 1 / stretch)
-    left, right = reached(center_x, reach, size)
-    top, bottom = reached(center_y, reach, size)
-    x = subsamples(left, right) - center_x
-    y = (subsamples(top, bottom) - center_y)[:, None]
+    left, right = reached(center[0], reach, size)
+    top, bottom = reached(center[1], reach, size)
+    x = subsamples(left, right) - center[0]
+    y = (subsamples(top, bottom) - center[1])[:, None]
     u = (x * math.cos(angle) + y * math.sin(angle)) / (radius * stretch)
     v = (y * math.cos(angle) - x * math.sin(angle)) / (radius / stretch)
     inside = (in_rectangle, in_ellipse, in_triangle, in_star)[label](u, v)

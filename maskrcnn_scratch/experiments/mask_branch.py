@@ -147,7 +147,7 @@ def moved(sample: Sample, rng: np.random.Generator) -> Sample:
     image, target = sample
     extent = (target.boxes[:, 2:] - target.boxes[:, :2]).repeat(1, 2)
     steps = rng.uniform(-JITTER, JITTER, target.boxes.shape).astype(np.float32)
-    boxes = (target.boxes + torch.from_numpy(steps) * extent).clamp(0, SIZE)
+    boxes = (target.boxes + torch.from_numpy(steps) * extent).clamp(0, image.shape[2])
     return image, replace(target, proposals=boxes)
 
 
