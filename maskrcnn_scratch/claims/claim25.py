@@ -229,5 +229,5 @@ CLAIM = Claim(
     small=f"the lessons' small model, trained on generated cells for {ITERATIONS} "
     f"iterations of 4 images of 128 x 128, one seed, 1 to 2 minutes; {IMAGES} images "
     "of each kind tested.",
-    quick={"iterations": 30, "images": 10},
+    quick={"iterations": 30, "images": 8},
 )
