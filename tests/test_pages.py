@@ -183,6 +183,7 @@ def test_components_stand_where_the_page_says() -> None:
         for floor, yes in zip(("reference", "cpu", "cuda", "ops"), there, strict=True):
             exists = (PACKAGE / floor / f"{cell.strip('`')}.py").is_file()
             assert yes == ("yes" if exists else ""), (cell, floor)
+        assert (DOCS.parent / "tests" / f"test_{cell.strip('`')}.py").is_file()
     named = {row[0].strip("`") for row in rows}
     for path in (PACKAGE / "ops").glob("[a-z]*.py"):
         if (PACKAGE / "reference" / path.name).is_file():
