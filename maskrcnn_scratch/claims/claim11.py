@@ -6,22 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from matplotlib.figure import Figure
 
+from maskrcnn_scratch import ops
 from maskrcnn_scratch.claims.claim import Claim, Place, Step, Table, Verdict
 from maskrcnn_scratch.claims.shapes import shapes_of, written
 from maskrcnn_scratch.data.shapes import draw_scene
+from maskrcnn_scratch.data.transforms import boxes_around
 from maskrcnn_scratch.figures.boxes import Box
 from maskrcnn_scratch.figures.masks import draw_image
 from maskrcnn_scratch.models.presets import preset
 from maskrcnn_scratch.models.tensor_entries import Shape
-from maskrcnn_scratch.reference.masks import mask_targets, paste_mask
+from maskrcnn_scratch.ops.masks import Rule
 
 MODELS = {"C4": ("r50-c4", "C4", 14), "FPN": ("r50-fpn", "P2..P5", 28)}
 """By backbone: its preset, what RoIAlign reads, and m in the paper's figure 4."""
 SIZES = (7, 14, 28)
-RULES = ("threshold", "soft")
+RULES: tuple[Rule, ...] = ("threshold", "soft")
 SCENES, SIDE = 6, 128  # generated images, pixels a side
 SHOWN = 10  # a star: which of the objects is drawn
 
@@ -50,7 +53,7 @@ class MaskSizes:
 
 
 def measure() -> MaskSizes:
-    """Shapes by running the models; IoUs by ``reference.masks``."""
+    """Shapes by running the models; IoUs by the operators it learns with."""
     scenes = (draw_scene(SIDE, np.random.default_rng(seed)) for seed in range(SCENES))
     objects = [mask for scene in scenes for mask in scene.masks]
     return MaskSizes(
@@ -76,17 +79,17 @@ def heads(name: str, maps: str) -> Heads:
 
 
 def there_and_back(
-    mask: Bool[np.ndarray, "height width"], m: int, rule: str
+    mask: Bool[np.ndarray, "height width"], m: int, rule: Rule
 ) -> tuple[Bool[np.ndarray, "height width"], Box]:
-    """An object's own target of m x m, pasted back into its box."""
-    rows, columns = np.nonzero(mask)
-    ends = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    box = np.array(ends, np.float64)
-    (target,) = mask_targets(mask[None], box[None], np.array([0]), m, rule)
-    return paste_mask(target, box, (SIDE, SIDE)), box
+    """An object's own target of m x m, as the model learns it, pasted into its box."""
+    masks = torch.from_numpy(mask[None].astype(np.uint8))
+    box = boxes_around(masks)
+    target = ops.mask_targets(masks, box, torch.tensor([0]), m, rule=rule)
+    (back,) = ops.paste_masks(target, box, mask.shape).numpy()
+    return back, box[0].numpy().astype(np.float64)
 
 
-def iou_of(mask: Bool[np.ndarray, "height width"], m: int, rule: str) -> float:
+def iou_of(mask: Bool[np.ndarray, "height width"], m: int, rule: Rule) -> float:
     """Of the object with what comes back."""
     back, _ = there_and_back(mask, m, rule)
     return float(np.count_nonzero(back & mask) / np.count_nonzero(back | mask))

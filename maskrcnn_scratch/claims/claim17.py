@@ -118,8 +118,8 @@ def draw(told: Heads) -> Figure:
         axes.text(x, y, text, ha="center", va="center", fontsize=8)
         for other, height in BLOCKS.values():
             if other == x + 1:
-                ends = {"xy": (other - 0.42, height), "xytext": (x + 0.42, y)}
-                axes.annotate("", **ends, arrowprops={"arrowstyle": "->"})
+                end, start = (other - 0.42, height), (x + 0.42, y)
+                axes.annotate("", end, start, arrowprops={"arrowstyle": "->"})
     axes.set(xlim=(-0.5, 5.5), ylim=(-1, 1))
     axes.set_axis_off()
     return figure
