@@ -15,10 +15,11 @@ html_title = "Mask R-CNN from scratch"
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+highlight_language = "text"  # commands and formulas; Python says that it is
 html_copy_source = False
 html_show_copyright = False
 exclude_patterns = ["_build", "_ext", "explorer/*"]
-extensions = ["myst_nb", "sphinx.ext.viewcode", "mathml", "pages"]
+extensions = ["myst_nb", "sphinx.ext.viewcode", "mathml", "site_pages"]
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4  # links such as troubles.md#a-heading

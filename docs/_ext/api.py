@@ -207,6 +207,7 @@ def package(floor: str) -> ast.Module:
 def docstring(node: ast.Module | ast.ClassDef | Function) -> str:
     """As reStructuredText; sections such as Args as field lists, formulas as blocks."""
     text = FORMULA.sub(r"\1\n\n::\n\n", ast.get_docstring(node) or "")
+    text = re.sub(r"(``\S(?:[^`]*\S)?``)(?=[\w^])", r"\1\\ ", text)  # ``size``^2
     return str(GoogleDocstring(text, NAPOLEON))
 
 

@@ -146,7 +146,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def plain(text: str) -> str:
     """Text on one line in which no sign is Markdown's."""
-    return re.sub(r"([\\`*_\[\]|<>$#~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]|<>$#~&])", r"\\\1", " ".join(text.split()))
 
 
 def index_page() -> str:
