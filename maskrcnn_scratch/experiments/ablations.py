@@ -3,7 +3,7 @@
 Each function names the arms of one experiment: models that differ in one field. What
 the paper measured stands beside: mask AP, AP50, AP75 on COCO minival. Ours are mask IoU
 on generated shapes (``mask_branch``), so directions can be compared, sizes cannot:
-objects of 15 to 85 pixels in images of 128, a ResNet-18 an eighth as wide, a training
+objects of 15 to 85 pixels in images of 128, a ResNet-18 a quarter as wide, a training
 of seconds that starts from a backbone trained with RoIAlign.
 """
 
