@@ -152,7 +152,8 @@ CLAIM = Claim(
     alt=alt,
     small="backbone (a ResNet-18 of 16 channels where published ones have 64) and mask "
     "head alone, boxes given; 400 generated images of 128 pixels, 400 iterations, "
-    "3 seeds, two strides, about 6 minutes; mask IoU, not AP: which layer is better, not "
-    "by how much. Quick: 120 images, 60 iterations, 1 seed, stride 16 alone, 8 seconds.",
+    "3 seeds, two strides, about 6 minutes; mask IoU, not AP: which layer is better, "
+    "not by how much. Quick: 120 images, 60 iterations, 1 seed, stride 16 alone, 8 "
+    "seconds.",
     quick={"seeds": 1, "scale": SECONDS, "strides": (16,)},
 )
