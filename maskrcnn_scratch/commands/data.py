@@ -56,3 +56,29 @@ def check(
     print(report(findings))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def tile(
+    folder: Annotated[Path, typer.Argument(help="A COCO-format folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    tile: Annotated[int, typer.Option(min=1, help="Side of a tile, pixels.")] = 1024,
+    overlap: Annotated[
+        int | None,
+        typer.Option(min=0, help="Pixels that tiles share; a quarter if not given."),
+    ] = None,
+) -> None:
+    """Cut large images into overlapping tiles, with their annotations.
+
+    \b
+    An object is in every tile that holds a pixel of it, with what lies there.
+
+    \b
+    maskrcnn-scratch data tile slides --out tiles --tile 1024
+    """
+    from maskrcnn_scratch.data.tiles import write_tiles
+
+    shared = tile // 4 if overlap is None else overlap
+    for split, count in write_tiles(folder, out, tile, shared).items():
+        print(f"{split}: {count} tiles")
+    print(f"they are in {out}")

@@ -112,13 +112,38 @@ def predict(
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out objects below this.")
     ] = 0.5,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut images into tiles of so many pixels a side."),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(min=0, help="Pixels that tiles share; a quarter if not given."),
+    ] = None,
 ) -> None:
     """Find the objects in images: pictures, COCO results and a table.
 
     \b
-    maskrcnn-scratch predict runs/nuclei photo.png folder --out found
-    """
-    from maskrcnn_scratch.inference import Predictor, predict_files
+    Tiles are for images too large for the model. Let them overlap by as much as
+    the largest objects measure: those that no tile holds whole may be lost.
 
-    folder = predict_files(Predictor.load(run), images, out, score)
+    \b
+    maskrcnn-scratch predict runs/nuclei photo.png folder --out found
+    maskrcnn-scratch predict runs/nuclei slide.png --out found --tile 1024
+    """
+    from maskrcnn_scratch.inference import InTiles, Predictor, predict_files
+
+    shared = in_tiles(tile, overlap)
+    predictor = Predictor.load(run)
+    shown = InTiles(predictor, *shared) if shared else predictor
+    folder = predict_files(shown, images, out, score)
     print(f"pictures, results.json and objects.csv are in {folder}")
+
+
+def in_tiles(tile: int | None, overlap: int | None) -> tuple[int, int] | None:
+    """Side and overlap of tiles, a quarter where that is not said; None without."""
+    if tile is None:
+        if overlap is not None:
+            raise ValueError("--overlap needs --tile")
+        return None
+    return tile, tile // 4 if overlap is None else overlap

@@ -3,5 +3,6 @@
 from maskrcnn_scratch.inference.evaluate import evaluate_run
 from maskrcnn_scratch.inference.files import predict_files
 from maskrcnn_scratch.inference.predict import Predictor
+from maskrcnn_scratch.inference.tiles import InTiles
 
-__all__ = ["Predictor", "evaluate_run", "predict_files"]
+__all__ = ["InTiles", "Predictor", "evaluate_run", "predict_files"]

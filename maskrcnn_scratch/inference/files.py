@@ -17,6 +17,7 @@ from maskrcnn_scratch.evaluation import detections_to_coco
 from maskrcnn_scratch.files import filling_folder
 from maskrcnn_scratch.inference.overlay import draw_detections
 from maskrcnn_scratch.inference.predict import Predictor
+from maskrcnn_scratch.inference.tiles import InTiles
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ COLUMNS = ["file", "object", "class", "score", "x", "y", "width", "height", "mas
 
 
 def predict_files(
-    predictor: Predictor,
+    predictor: Predictor | InTiles,
     sources: Sequence[str | Path],
     out_dir: str | Path,
     score_threshold: float = 0.5,

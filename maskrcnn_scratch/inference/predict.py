@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskrcnn_scratch.data.resize import resize_image
@@ -83,15 +83,25 @@ class Predictor:
         )
         found = found.select(found.scores >= score_threshold)
         boxes = scale_boxes(found.boxes, seen, size)
-        maps, points = found.mask_probabilities, found.keypoints
-        masks = None
-        if maps is not None:
-            threshold = self.settings.mask_threshold
-            paste_rule = self.model.config.mask_paste
-            masks = paste_masks(maps, boxes, size, threshold, paste_rule)
+        points = found.keypoints
         if points is not None:
             points = points * points.new_tensor([*ratios(seen, size), 1.0])
-        return replace(found, boxes=boxes, masks=masks, keypoints=points).to("cpu")
+        found = replace(found, boxes=boxes, keypoints=points)
+        return replace(found, masks=self.paste(found, size)).to("cpu")
+
+    def paste(
+        self, found: Detections, size: tuple[int, int]
+    ) -> Bool[Tensor, "detections height width"] | None:
+        """The masks of boxes in an image of ``size``; None where there are no maps."""
+        if found.mask_probabilities is None:
+            return None
+        return paste_masks(
+            found.mask_probabilities,
+            found.boxes,
+            size,
+            self.settings.mask_threshold,
+            self.model.config.mask_paste,
+        )
 
 
 def ratios(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:
