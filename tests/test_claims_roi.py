@@ -5,18 +5,23 @@ that a claim leans on is broken, and its evidence must turn against the verdict.
 
 Deliberate faults in the claims, and the test that caught each:
 
-- claim 2 takes the bins of the real layer for the floored ones, claim 3 the legacy
-  points -> test_665_pixels_at_stride_32
-- claim 4 divides by the RoI's size in place of the bin's; its gap taken without sign or
-  of the wrong arms -> test_samples_of_a_ramp, test_evidence_notices_a_gap_in_training
-- claim 5 leaves the half pixel out of its moved boxes, or pools 2 x 1
+- claim 2 cuts into six bins, claim 3 takes the legacy points
+  -> test_665_pixels_at_stride_32
+- claim 4 divides by the RoI's size in place of the bin's -> test_samples_of_a_ramp
+- claim 4 lets any gap pass, or one of the other sign
+  -> test_evidence_notices_a_gap_in_training
+- claim 5 pools rows with channels, or gives cells for pixels
   -> test_fourteen_by_fourteen
-- claim 6 forgets the 2 of sinc(k b / 2), or sets points and mean half a cell apart
-  -> test_errors_on_waves
+- claim 5 leaves the half pixel out of its moved boxes, or counts 25 cells in place of
+  24 steps -> test_moved_boxes_read_at_the_centres
+- claim 6 forgets the 2 of sinc(k b / 2), or the half pixel of its map, or divides by
+  the wave's height -> test_errors_on_waves
 - claim 7 counts one axis alone, or only RoIs from 0 -> test_counts_of_reads
-- claim 8 mistakes borders for corners, or leaves out the stride
+- claim 8 takes corners for borders, or leaves the stride out
   -> test_shares_of_the_quantisations
-- claim 9 takes the end for the start -> test_borders_moved
+- claim 8 lets any share pass -> test_evidence_notices_a_broken_part
+- claim 9 takes the end for the start, or the aligned layer for the legacy one
+  -> test_borders_moved
 - claim 10 rounds shared borders to the nearest -> test_eight_cells_into_seven_bins
 - claim 30 interpolates in one order twice -> test_both_orders
 """
@@ -313,6 +318,8 @@ CLAIMS = "maskrcnn_scratch.claims"
         (6, f"{REFERENCE}.roi_align.axis_points", legacy_points),
         (7, f"{REFERENCE}.roi_pool.overlapping_bins", roi_pool.whole_cell_bins),
         (8, f"{REFERENCE}.roi_pool.overlapping_bins", parts),
+        (8, f"{REFERENCE}.roi_pool.overlapping_bins", roi_pool.whole_cell_bins),
+        (8, f"{REFERENCE}.roi_pool.whole_cell_bins", roi_pool.overlapping_bins),
         (8, f"{REFERENCE}.roi_align.axis_points", legacy_points),
         (9, f"{REFERENCE}.roi_pool.round_half_away", np.floor),
         (9, "maskrcnn_scratch.figures.misalignment.roi_align_steps",
