@@ -14,6 +14,11 @@ Deliberate faults, and the test that caught each:
 - a convolution missing in VGG-16 -> test_a_missing_layer_is_seen
 - RoIAlign without the half pixel, anchors of 10 : 1, masks four times as fine
   -> test_a_faulty_limit_is_seen
+- shifts to the left not counted, boxes half as wide -> test_the_limits_by_mathematics
+- the mask read without the half pixel, its box a pixel short
+  -> test_a_perfect_mask_is_the_target_of_the_paper
+- parameters without biases -> test_the_heads_by_hand
+- boxes before and after NMS exchanged -> test_boxes_get_fewer_step_by_step
 """
 
 from __future__ import annotations
@@ -296,6 +301,9 @@ def test_the_limits_by_mathematics() -> None:
     steps = told.layers.layers["RoIPool round"]
     assert (steps.quantised.start, steps.quantised.end) == (2, 22)
     assert told.off("RoIAlign") == pytest.approx(0, abs=1e-12)
+    # Floored, its bins have 2 cells from 2 on: the last is about 15, too far left.
+    last = (37 + 300 * 6.5 / 7) / 16
+    assert told.off("RoIPool floor") == pytest.approx((last - 15) * 16)
 
 
 def test_a_perfect_mask_is_the_target_of_the_paper(
