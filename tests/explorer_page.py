@@ -58,7 +58,7 @@ def show(page: Page, state: State) -> None:
     page.evaluate(
         """link => {
             history.replaceState(null, "", link);
-            dispatchEvent(new Event("hashchange"));
+            dispatchEvent(new HashChangeEvent("hashchange", { newURL: location.href }));
         }""",
         link_to(state),
     )

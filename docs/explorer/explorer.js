@@ -8,6 +8,8 @@
   const controls = [...document.querySelectorAll("[data-key]")];
   const radios = [...document.querySelectorAll("input[type=radio]")];
 
+  const OWN = "A RoI of your own. An example brings you back to a known case.";
+
   let state, told, drawn;
 
   // From the state to the page
@@ -39,7 +41,7 @@
     }
     const same = (preset) => states.toLink(preset.state) === states.toLink(state);
     const now = states.PRESETS.find(same);
-    element("preset-note").textContent = now ? now.note : "";
+    element("preset-note").textContent = now ? now.note : OWN;
     [...element("presets").children].forEach((button, k) =>
       button.setAttribute("aria-pressed", String(states.PRESETS[k] === now)));
   }
@@ -112,8 +114,8 @@
     change({ pick: [i, j, sy * x.points[j].length + sx] });
   }
 
-  function openLink() {
-    const read = states.fromLink(location.hash);
+  function openLink(address) {
+    const read = states.fromLink(new URL(address).hash);
     state = read.state;
     showProblem(read.wrong &&
       `This link cannot be followed: ${read.wrong} The page shows its first example.`);
@@ -168,7 +170,8 @@
       move: (roi, keepView) => change({ roi }, keepView),
       tap,
     });
-    window.addEventListener("hashchange", openLink);
+    // The event's own address: a late writeLink may have changed the page's since.
+    window.addEventListener("hashchange", (event) => openLink(event.newURL));
     let width = window.innerWidth;
     window.addEventListener("resize", () => {
       // Phones change the height alone, also during a drag.
@@ -178,7 +181,7 @@
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => render());
     element("settings").open = matchMedia("(min-width: 60rem)").matches;
-    openLink();
+    openLink(location.href);
   }
 
   start();

@@ -180,26 +180,32 @@ window.layers = (() => {
         ({ row, column, weight: yWeight * xWeight, feature: map[row][column] })));
   }
 
-  const bilinear = (map, y, x) =>
-    sum(cellsRead(map, y, x).map((cell) => cell.weight * cell.feature));
+  function bilinear(map, y, x) {
+    const columns = bilinearTaps(map[0].length, x);
+    let value = 0;
+    for (const [row, yWeight] of bilinearTaps(map.length, y)) {
+      for (const [column, xWeight] of columns) {
+        value += yWeight * xWeight * map[row][column];
+      }
+    }
+    return value;
+  }
 
   // What the page asks for
 
   /* One point of one bin: where it is, the cells that it reads, how much it counts. A
   pick [bin row, bin column, point] beyond the last goes to the last. */
-  function pickedPoint(map, steps, pick, read, shares) {
+  function pickedPoint(map, steps, pick, read, shareOf) {
     const i = Math.min(pick[0], steps.y.bins.length - 1);
     const j = Math.min(pick[1], steps.x.bins.length - 1);
     const points = pointsOf(steps, i, j);
     if (!points.length) return { i, j, points: 0 };
     const s = Math.min(pick[2], points.length - 1);
     const [y, x] = points[s];
-    const reads = points.map((point) => read(map, ...point));
-    const values = reads.map((cells) => sum(cells.map((c) => c.weight * c.feature)));
-    return {
-      i, j, s, y, x, points: points.length,
-      cells: reads[s], value: values[s], share: shares(values, points, i, j)[s],
-    };
+    const cells = read(map, y, x);
+    const value = sum(cells.map((cell) => cell.weight * cell.feature));
+    const share = shareOf(points, s, i, j);
+    return { i, j, s, y, x, points: points.length, cells, value, share };
   }
 
   const cellAlone = (map, row, column) => map[row]?.[column] === undefined ? []
@@ -213,15 +219,18 @@ window.layers = (() => {
 
     const pool = roiPoolSteps(roi, out, scale, rounding);
     const pooled = roiPool(map, pool);
-    const wins = (_, points, i, j) => points.map(([y, x]) => {
-      const won = pooled.argmax[i][j];
+    const wins = (points, s, i, j) => {
+      const [[y, x], won] = [points[s], pooled.argmax[i][j]];
       return Number(won >= 0 && y === Math.floor(won / width) && x === won % width);
-    });
+    };
+
+    const counts = (points, s) =>
+      sampleWeights(points.map(([y, x]) => bilinear(map, y, x)), mode)[s];
 
     const sampled = (steps) => ({
       ...steps,
       out: readBins(map, steps, mode),
-      picked: pickedPoint(map, steps, pick, cellsRead, (v) => sampleWeights(v, mode)),
+      picked: pickedPoint(map, steps, pick, cellsRead, counts),
     });
     return {
       pool: {

@@ -113,8 +113,9 @@ window.stage = (() => {
     const placesOf = (axis) =>
       [...new Set(steps[axis].points.flat())].map((c) => place[axis].at(c + 0.5));
     const [xs, ys] = [placesOf("x"), placesOf("y")];
-    const apart = (places, side) => side / Math.max(places.length, 1);
-    const room = Math.min(apart(xs, place.width), apart(ys, place.height));
+    const apart = (places) =>
+      Math.abs(places[places.length - 1] - places[0]) / (places.length - 1 || NaN);
+    const room = Math.min(...[apart(xs), apart(ys)].filter(Number.isFinite));
     const dot = Math.min(Math.max(room / 3.5, 1.5), 7);
     const dots = ys.map((y) => xs.map((x) => `M${x} ${y}h0`).join("")).join("");
     return `<path class="halo" stroke-width="${1.4 * dot}" d="${dots}"/>` +

@@ -4,6 +4,7 @@
 window.states = (() => {
   const STRIDES = [1, 2, 4, 8, 16, 32, 64];
   const MOST_CELLS = 256; // a side; more could neither be seen nor drawn quickly
+  const MOST_IN_ROI = 256 * 256; // cells; as many are read in every layer
 
   /* Every part of a state, with the range of its numbers or the words it may be.
   image: width, height; roi: x1, y1, x2, y2, both in image pixels; out: bin rows, bin
@@ -119,6 +120,12 @@ window.states = (() => {
     if (most > MOST_CELLS) {
       return `The map would be ${most} cells wide or high; the page draws at most ` +
         `${MOST_CELLS}. Take a larger stride or a smaller image.`;
+    }
+    const [x1, y1, x2, y2] = state.roi.map((c) => c / state.stride);
+    const spanned = Math.round(Math.abs((x2 - x1) * (y2 - y1)));
+    if (spanned > MOST_IN_ROI) {
+      return `The RoI would span ${spanned} cells; the page reads at most ` +
+        `${MOST_IN_ROI}. Take a larger stride or a smaller RoI.`;
     }
     return "";
   }
