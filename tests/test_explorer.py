@@ -3,6 +3,42 @@
 Most tests read what the page says (tables, cards, drawing); the 240 random cases ask
 its arithmetic, ``layers.follow``, directly. Every test also fails where the page logs
 anything, throws, or asks for anything that is not a file beside it.
+
+Deliberate faults, and the test that caught each. In ``layers.js``, all by the 240
+random cases: halves rounded up or towards zero; floor for round, truncation for floor;
+the last cell left out when rounding, taken in when flooring; bins that start at the
+ceiling or end at the floor; bins of 0 cells, or of a rounded number; no least size, or
+one for inside-out RoIs alone, for aligned RoIAlign too, not for legacy; RoIWarp
+unrounded or legacy; half a pixel never or always; samples at the starts of their parts;
+adaptive sampling by floor, or of inside-out RoIs; x for y, rows for columns; the last
+of equal cells or samples; a maximum that starts from 0; the map's last row cut off; the
+maximum for the mean; reads cut off half a cell before or after the map, not clamped;
+weights swapped or taken from one axis; each shift measured from the wrong bins; signs
+and sizes of what is lost and covered; a cell off the map that wins its bin by a flat
+index that wraps (found so); points counted column by column.
+
+In the other scripts:
+
+- bins drawn where they belong, points half a cell off: the map shows the numbers
+- arrows reversed: arrows lead from ...
+- holds swapped, no whole pixels: dragging with the mouse
+- edges that cross: a drag across the opposite edge stops there
+- a drag that scrolls the page (found so), one that never scrolls: the fingers' tests
+- Shift ignored, browser's own keys taken, nothing said aloud: keys move and resize
+- a size below 0 by keys: shrinking stops at nothing
+- a tap half a pixel off: a tap picks the nearest point
+- another column in a table, cells for pixels: the tables say the numbers
+- cells for pixels in a card, one layer's output in all: the cards say the numbers
+- a copy of rounded numbers: copying the numbers; nothing shown where it is refused
+- a seed that the noise or the link ignores, a ramp at corners: the features, every
+  state survives its link
+- an address that is never written: a link carries the state
+- bad links that are followed in part, unchecked, or lead elsewhere: a bad link says so
+- bad values taken: a bad value says so; odd RoIs unexplained: an odd RoI is ...
+- a note that lies: 665 pixels at stride 32
+- a wide element, a field without a name, no outline, a colour of its own, no way back:
+  the tests named so
+- a picture from the network, a message on the console: every test
 """
 
 from __future__ import annotations
