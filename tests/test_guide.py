@@ -1,4 +1,8 @@
-"""The guide to one's own images: every block of it runs, and prints what it shows."""
+"""The guide to one's own images: every block of it runs, and prints what it shows.
+
+Deliberate faults that the test caught: an output with another count of objects; AdamW's
+learning rate scaled in proportion.
+"""
 
 from __future__ import annotations
 

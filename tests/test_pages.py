@@ -1,6 +1,21 @@
 """The pages of prose: what they say of the package is what the package does.
 
-Deliberate faults, and the test that caught each: at the end of the session.
+Deliberate faults, and the test that caught each:
+
+- a field of the torchvision preset left out, a wrong value in a table
+  -> test_every_value_of_a_convention_is_the_preset_s
+- a convention whose row is gone -> test_no_convention_is_missing
+- round_half_away as floor(x + 1/2), a level rule that rounds
+  -> test_a_page_runs_as_it_stands[conventions.md]
+- an AP of 0 where there are no objects -> test_a_page_runs_as_it_stands[troubles.md]
+- an option that no command has -> test_commands_exist_with_their_options
+- a link to no page -> test_links_lead_somewhere
+- a Russian word in Latin letters, the number of another lesson
+  -> test_the_glossary_is_complete
+- one Chinese word for two terms -> test_no_term_is_twice
+- a folder on no floor -> test_the_floors_of_the_page_are_those_of_the_rules
+- losses said to be compiled for the CPU -> test_components_stand_where_the_page_says
+- P6 of 12 x 12 cells -> test_the_shapes_of_the_diagram_are_the_model_s
 """
 
 from __future__ import annotations

@@ -1,6 +1,15 @@
 """Troubles and answers: what the page quotes is what the package says.
 
 Every box on the page that quotes a message has a fault here that provokes it.
+
+Deliberate faults, and the test that caught each:
+
+- another word in the message of a loss that is nan, a quote that nobody says, label 0
+  taken for a class, masks of any size -> test_the_page_quotes_what_is_said
+- a box of no height taken, one outside on one axis alone, width and height of the image
+  exchanged -> test_what_cannot_be_learnt_is_refused
+- targets that the model does not look at -> test_the_model_checks_its_targets
+- masks looked at where there are no objects -> test_good_targets_are_taken
 """
 
 from __future__ import annotations
