@@ -138,8 +138,8 @@ def rectangles(
 def test_every_object_is_found_once_and_where_it_is(data: st.DataObject) -> None:
     """Wherever it lies, if the overlap is wider than it by two borders."""
     overlap = data.draw(st.integers(7, 12))
-    tile = overlap + data.draw(st.integers(1, 12))
-    height, width = data.draw(st.integers(20, 70)), data.draw(st.integers(20, 70))
+    tile = overlap + data.draw(st.integers(8, 14))
+    height, width = data.draw(st.integers(20, 50)), data.draw(st.integers(20, 50))
     most = overlap - 2 * int(BORDER)
     x1, y1 = data.draw(st.integers(0, width - 2)), data.draw(st.integers(0, height - 2))
     box = (

@@ -236,10 +236,10 @@ CLAIM = Claim(
     draw=draw,
     alt=alt,
     small="masks alone, of one or two generated shapes in images of "
-    f"{SIZE} pixels, boxes given; {PARTS} x {PARTS} parts where FCIS has 7 x 7, and no "
-    "classes; a ResNet-18 of 16 channels where published ones have 64; "
-    f"{FULL.train_images} images, {FULL.iterations} iterations, 3 seeds, about "
-    f"3 minutes. Quick: {QUICK.train_images} images, {QUICK.iterations} iterations, 1 "
-    "seed, 12 seconds.",
+    f"{SIZE} pixels, boxes given; {PARTS} x {PARTS} parts where FCIS has 7 x 7 (with "
+    "more, fewer pixels lie in one part of two boxes), no classes; a ResNet-18 of 16 "
+    f"channels where published ones have 64; {FULL.train_images} images, "
+    f"{FULL.iterations} iterations, 3 seeds, about 3 minutes. Quick: "
+    f"{QUICK.train_images} images, {QUICK.iterations} iterations, 1 seed, 12 seconds.",
     quick={"seeds": 1, "scale": QUICK},
 )

@@ -44,7 +44,7 @@ def draw_pair(pair: Pair) -> tuple[Figure, dict[str, list[int]]]:
     grid = figure.add_gridspec(2, 2, height_ratios=(2.2, 2.5))
     upper = figure.add_subfigure(grid[0, :])
     panels = upper.subplots(2, columns)
-    limit = float(np.abs(pair.maps).max())
+    limit = float(np.quantile(np.abs(pair.assembled), 0.9)) or 1.0
     for row, box in enumerate(pair.boxes):
         draw_crop(panels[row, 0], pair.image, box)
         draw_mask(panels[row, 1], pair.true[row], pair.true[row])
