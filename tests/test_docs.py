@@ -78,6 +78,8 @@ def test_words_come_from_the_function_that_draws() -> None:
     module = importlib.import_module("maskrcnn_scratch.figures.nms")
     first = (module.draw_nms.__doc__ or "").partition("\n")[0]
     assert alts[0] == f"The greedy rule: {first}"
+    (first_look, *_) = [alt for _, alt in pictures(LESSONS["00_first_look.ipynb"])]
+    assert "masks and boxes" in first_look  # of draw_objects, not draw_pictures
 
 
 def formulas(notebook: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -50,6 +51,8 @@ def claim_pages(kept: Path) -> dict[str, str | bytes]:
     """
     folder = kept / sources_hash()
     folder.mkdir(parents=True, exist_ok=True)
+    for old in set(kept.iterdir()) - {folder}:
+        shutil.rmtree(old)
     missing = [one for one in NUMBERS if not (folder / f"{one}.md").exists()]
     missing.sort(key=lambda one: not find(one).quick)  # trainings take longest
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
