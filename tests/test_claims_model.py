@@ -4,14 +4,18 @@ Trainings are replaced by scores that are given: ``test_claims`` runs the real o
 
 Deliberate faults, and the test that caught each:
 
-- masks of another size, the half pixel forgotten -> test_faulty_masks_are_seen
-- the gain in per cent of RoIAlign's, or AP50 for AP75 -> test_gains_by_hand
+- masks of another size, masks half a pixel off, a box branch that reads 14 x 14
+  -> test_faulty_masks_are_seen
+- the gain in per cent of RoIAlign's, masks' figures for boxes -> test_gains_by_hand
 - a better RoIPool in one run of six -> test_one_run_that_contradicts_is_seen
-- RoIWarp's runs taken for RoIPool's -> test_each_layer_is_trained_at_each_stride
-- an activation, bilinear upsampling, 5x5 for 3x3, P6 from M5
-  -> test_a_faulty_pyramid_is_seen
+- RoIWarp trained as well -> test_each_layer_is_trained_at_each_stride
+- an activation, P6 from M5 or as a mean of P5's cells -> test_a_faulty_pyramid_is_seen
+- bilinear upsampling -> test_bilinear_upsampling_is_seen
+- 5x5 for 3x3, 128 channels -> test_other_convolutions_are_seen
 - RoIs read from P6, or no anchors there -> test_faulty_readers_of_p6_are_seen
-- k0 of 5, 256 for 224, ceil for floor -> test_a_faulty_level_rule_is_seen
+- k0 of 5, 256 for 224, P6 as the last level, rounding for flooring
+  -> test_a_faulty_level_rule_is_seen
+- a RoI of 24 x 224 on P4, one rule for both -> test_faulty_levels_are_seen
 - a ratio more, two logits in torchvision, a loss of the wrong sign
   -> test_a_faulty_rpn_is_seen
 - a class more, masks of 14, the background learned -> test_faulty_heads_are_seen
@@ -112,6 +116,8 @@ def test_faulty_masks_are_seen(monkeypatch: Patch) -> None:
     seven = {("threshold", 7): 0.99, ("soft", 7): 0.99}
     told = measured(11)
     assert not bears_out(11, replace(told, iou=told.iou | seven))
+    wide = replace(told.heads["FPN"], box=(1000, 256, 14, 14))
+    assert not bears_out(11, replace(told, heads=told.heads | {"FPN": wide}))
 
 
 # 12 and 13: RoIAlign against RoIPool -------------------------------------------------
@@ -247,7 +253,15 @@ class FromM5(FPN):
         return [*super().forward(maps)[:-1], self.lateral[-1](maps[-1])[..., ::2, ::2]]
 
 
-@pytest.mark.parametrize("faulty", [Activated, FromM5])
+class Averaged(FPN):
+    """With P6 as the mean of four cells of P5."""
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        pyramid = super().forward(maps)
+        return [*pyramid[:-1], F.avg_pool2d(pyramid[-2], 2)]
+
+
+@pytest.mark.parametrize("faulty", [Activated, FromM5, Averaged])
 def test_a_faulty_pyramid_is_seen(faulty: type[FPN], monkeypatch: Patch) -> None:
     monkeypatch.setattr(claim14, "FPN", faulty)
     assert not bears_out(14)
@@ -315,6 +329,16 @@ def test_a_faulty_level_rule_is_seen(
         lambda boxes, *a, **k: several(boxes, **(k | change)),
     )
     assert not bears_out(15)
+
+
+@pytest.mark.parametrize("rule", ["floor", "round"])
+def test_faulty_levels_are_seen(rule: str) -> None:
+    told = measured(15)
+    levels = list(told.levels[rule])
+    levels[claim15.SIZES.index((24, 224))] = 4
+    assert not bears_out(15, replace(told, levels=told.levels | {rule: tuple(levels)}))
+    same = dict.fromkeys(told.rules, told.rules[rule])
+    assert not bears_out(15, replace(told, rules=same))
 
 
 @pytest.mark.parametrize("name", ["PAPER", "MATTERPORT"])
