@@ -49,11 +49,11 @@ from maskrcnn_scratch.data.annotations import decode_masks, to_rle
 from maskrcnn_scratch.data.images import to_float
 from maskrcnn_scratch.data.layout import annotation_file
 from maskrcnn_scratch.data.shapes import CLASS_NAMES, draw_scene, to_sample
-from maskrcnn_scratch.inference import Predictor, evaluate_run
+from maskrcnn_scratch.data.tiles import cut_tiles, glue_tiles, tile_corners
+from maskrcnn_scratch.inference import InTiles, Predictor, evaluate_run
 from maskrcnn_scratch.inference.overlay import draw_comparison
 from maskrcnn_scratch.learning import check, exercise, hint, show
 from maskrcnn_scratch.reference.anchors import pyramid_anchors
-from maskrcnn_scratch.reference.nms import segmented_nms
 from maskrcnn_scratch.training import load_config, train
 from maskrcnn_scratch.training.metrics import read_metrics
 from maskrcnn_scratch.weights.lesson import lesson_file, lesson_model
@@ -362,11 +362,21 @@ for panel, index in zip(axes, busiest, strict=False):
 # its objects vanish. Cut it into **tiles** of the size that the model knows, which
 # overlap, predict each, and put the results together:
 #
-# 1. move each tile's boxes by the tile's corner;
+# 1. move each tile's boxes and masks by the tile's corner;
 # 2. leave out boxes that end at a tile's inner border: they are cut, and whole in the
-#    next tile if the overlap is as wide as the objects;
+#    next tile if the overlap is wider than the objects;
 # 3. NMS over all tiles, class by class, since objects in the overlap are found twice.
 #
+# `InTiles` does that around any predictor. As a command it is
+#
+# ```
+# maskrcnn-scratch predict runs/mine slide.png --out found --tile 1024 --overlap 256
+# ```
+
+# %%
+show(InTiles)
+
+# %% [markdown]
 # Here 256 pixels with four of our scenes, and tiles of 128 that overlap by 64: starts
 # at 0, 64 and 128 on each axis.
 
@@ -393,35 +403,34 @@ whole = shapes_predictor(large, 0.5)
 of_whole = right_ones(whole.boxes.numpy(), whole.labels.numpy())
 
 # %%
-tile, size = 128, 256
-parts = []
-for y in (0, 64, 128):
-    for x in (0, 64, 128):
-        found = shapes_predictor(large[:, y : y + tile, x : x + tile], 0.5)
-        box = found.boxes.numpy()
-        near = np.column_stack([box[:, :2] < 2, box[:, 2:] > tile - 2])
-        inner = [x > 0, y > 0, x + tile < size, y + tile < size]
-        cut = (near & inner).any(axis=1)
-        part = (
-            box + np.array([x, y, x, y]),
-            found.scores.numpy(),
-            found.labels.numpy(),
-        )
-        parts.append([values[~cut] for values in part])
-all_boxes, all_scores, all_labels = map(np.concatenate, zip(*parts, strict=True))
-kept = segmented_nms(all_boxes, all_scores, all_labels, 0.5)
-of_tiles = right_ones(all_boxes[kept], all_labels[kept])
+assert len(tile_corners((256, 256), tile=128, overlap=64)) == 9
+tiled = InTiles(shapes_predictor, tile=128, overlap=64)(large, 0.5)
+of_tiles = right_ones(tiled.boxes.numpy(), tiled.labels.numpy())
 
 print(f"{len(truth)} objects: {of_whole} found in the whole, {of_tiles} in tiles")
-print(f"{len(all_boxes)} detections in 9 tiles, {len(kept)} after NMS")
+print(f"{len(tiled)} detections, of which {len(tiled) - of_tiles} are false or double")
 assert of_tiles > of_whole
 
 # %% [markdown]
 # Shown the whole, the model scales it to 128 pixels and sees objects of half the size
 # that it was trained on. In tiles all are found; what is kept beyond their number is
-# false. For training the same holds: `data.transform.crop` cuts a random tile out of
-# each image, with its objects' boxes and masks.
+# false.
 #
+# For training the same holds, and the ground truth must be cut along with the image.
+# `data.transform.crop` cuts another random tile out of each image in every epoch;
+# `maskrcnn-scratch data tile mine --out tiles --tile 1024` writes all of them once, as
+# a folder to train and evaluate on. Either way an object that a border cuts is in each
+# tile with what lies there.
+
+# %%
+show(cut_tiles)
+sample = validation[busiest[0]]
+tiles = cut_tiles(sample, tile=64, overlap=16)
+print(len(tiles), "tiles, with", [len(target) for _, (_, target) in tiles], "stars")
+images = [(corner, image) for corner, (image, _) in tiles]
+assert torch.equal(glue_tiles(images, (128, 128)), sample[0])
+
+# %% [markdown]
 # ## When the result is poor
 #
 # | you see | look at |
