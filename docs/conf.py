@@ -13,6 +13,7 @@ sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 project = "maskrcnn_scratch"
 html_title = "Mask R-CNN from scratch"
 html_theme = "furo"
+pygments_dark_style = "a11y-dark"  # furo's own underlines modules like links
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 highlight_language = "text"  # commands and formulas; Python says that it is

@@ -156,8 +156,23 @@ def test_a_page_of_the_api() -> None:
     assert "Float)[~torch.Tensor, 'n 4']" in page
     assert ":doc:`reference.nms </api/reference/nms>`" in page
     assert "</lessons/06_nms>`" in page
-    index = API()["ops/index.rst"]
-    assert ":doc:`nms </api/ops/nms>`" in index
+    assert "</api/ops/nms>" not in page
+
+
+def test_every_module_is_on_the_page_of_its_floor() -> None:
+    for name in repository.modules():
+        floor, _, rest = name.partition("/")
+        if rest:
+            assert (
+                f":doc:`{rest.replace('/', '.')} </api/{name}>`"
+                in (API()[f"{floor}/index.rst"])
+            )
+    assert "structures" in API()["index.rst"]
+
+
+def test_a_formula_in_a_docstring_keeps_its_lines() -> None:
+    page = API()["reference/losses.rst"]
+    assert "::\n\n       d^2 / (2 beta)   where |d| < beta," in page
 
 
 SIGNS = st.text("ab1 .[]()|*_`<>$#~&\\/^-!{}", min_size=1)

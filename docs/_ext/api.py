@@ -33,7 +33,7 @@ def api_pages() -> dict[str, str]:
     rows.append((":doc:`structures`", docstring(modules()["structures"])))
     inside = "".join(f"   {floor}/index\n" for floor in FLOORS)
     toc = f"\n.. toctree::\n   :hidden:\n\n{inside}"
-    told = "The package by its folders; those above import only those below it.\n\n"
+    told = "The package by its folders. A floor imports only those below.\n\n"
     return pages | {"index.rst": heading("API reference") + told + glance(rows) + toc}
 
 
