@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from maskrcnn_scratch.figures import palette
 from maskrcnn_scratch.figures.boxes import Box
@@ -108,5 +109,7 @@ def draw_maps(
             maps[row, column], cmap=MAPS, vmin=-limit, vmax=limit, extent=extent
         )
         left, top = x1 + column * step_x, y1 + row * step_y
-        axes.add_patch(Rectangle((left, top), step_x, step_y, fc="none", ec="black"))
+        frame = Rectangle((left, top), step_x, step_y, fc="none", ec="black")
+        frame.set_path_effects([withStroke(linewidth=3, foreground="white")])
+        axes.add_patch(frame)
         axes.set(xlim=(x1 - 4, x2 + 4), ylim=(y2 + 4, y1 - 4), xticks=[], yticks=[])
