@@ -21,7 +21,8 @@ AS_SHOWN = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 @dataclass(frozen=True)
 class Block:
-    """What a fence holds: sh, python, toml, or text, which is what came out."""
+    """What a fence holds: sh, python, toml; text, which is what came out of the block
+    before; or output, a message that stands by itself."""
 
     kind: str
     text: str
@@ -52,7 +53,7 @@ def run_page(name: str) -> None:
     printed = ""
     for block in blocks(read_page(name)):
         place = f"{name}, line {block.line}"
-        if block.kind == "none":
+        if block.kind == "output":
             continue  # a message, which another test provokes
         if block.kind == "text":
             checker = doctest.OutputChecker()

@@ -215,7 +215,7 @@ PROVOKED: dict[str, Callable[[Path, pytest.MonkeyPatch], Said]] = {
 def test_the_page_quotes_what_is_said(
     heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quoted = [one.text for one in blocks(SECTIONS[heading]) if one.kind == "none"]
+    quoted = [one.text for one in blocks(SECTIONS[heading]) if one.kind == "output"]
     said = PROVOKED[heading](tmp_path, monkeypatch)
     for shown, came in zip(quoted, said, strict=True):
         same = doctest.OutputChecker().check_output(shown, came + "\n", AS_SHOWN)
@@ -224,7 +224,7 @@ def test_the_page_quotes_what_is_said(
 
 def test_every_message_on_the_page_is_provoked() -> None:
     for heading, section in SECTIONS.items():
-        quotes = any(one.kind == "none" for one in blocks(section))
+        quotes = any(one.kind == "output" for one in blocks(section))
         assert quotes == (heading in PROVOKED), heading
 
 
