@@ -10,7 +10,7 @@ Deliberate faults, and the test that caught each:
 - boxes at the image's own border taken for cut -> the same
 - keypoints not moved -> test_keypoints_move_with_their_tile
 - masks pasted into a tile, not the image -> test_masks_are_in_the_frame_of_the_image
-- category numbers of tiles counted from 1 -> test_a_folder_is_cut
+- category numbers of tiles counted from 1, crowds forgotten -> test_a_folder_is_cut
 """
 
 from __future__ import annotations
@@ -242,6 +242,7 @@ def test_a_folder_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
             category["id"] *= 10
         for one in contents["annotations"]:
             one["category_id"] *= 10
+            one["iscrowd"] = one["id"] % 2
         path.write_text(json.dumps(contents), "utf-8")
     words = ["data", "tile", str(folder), "--out", str(tmp_path / "tiles")]
     assert main([*words, "--tile", "40"]) == 0
@@ -252,11 +253,13 @@ def test_a_folder_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert tiles.class_names == whole.class_names
     assert tiles.category_ids == whole.category_ids == [10, 20, 30, 40]
     expected = [one for _, one in cut_tiles(whole[0], 40, 10)]
+    assert any(target.crowd.any() for _, target in expected)
     for index, (image, target) in enumerate(expected):
         written, read = tiles[index]
         assert torch.equal(written, image)
         assert torch.equal(read.boxes, target.boxes)
         assert torch.equal(read.labels, target.labels)
+        assert torch.equal(read.crowd, target.crowd)
         assert read.masks is not None
         assert target.masks is not None
         assert torch.equal(read.masks, target.masks)
