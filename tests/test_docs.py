@@ -3,6 +3,21 @@
 ``make docs`` builds the whole site and checks it; here a small one is built.
 
 Deliberate faults, and the test that caught each:
+
+- a figure's own words left out -> test_every_picture_of_a_lesson_has_words
+- words of the last function that draws -> test_words_come_from_the_function_that_draws
+- a command of TeX unknown again -> test_every_formula_of_a_lesson_can_be_drawn
+- 12 read as 2/1 -> test_formulas
+- a link to nothing that becomes plain words -> test_links_into_the_repository
+- private functions shown
+  -> test_every_public_function_of_the_reference_has_its_place
+- a page that names itself as another floor -> test_a_page_of_the_api
+- modules left out of a table -> test_every_module_is_on_the_page_of_its_floor
+- formulas as running text -> test_a_formula_in_a_docstring_keeps_its_lines
+- a bar or an ampersand not escaped -> test_no_sign_of_a_claim_is_markdown
+- evidence not looked at -> test_no_page_for_evidence_against_the_verdict
+- stale files left, or all files written anew -> test_pages_are_written_when_they_change
+- anchors not looked up, folders taken for pages -> test_faults_of_a_site
 """
 
 from __future__ import annotations
@@ -21,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 pytest.importorskip("sphinx")
@@ -179,6 +194,7 @@ SIGNS = st.text("ab1 .[]()|*_`<>$#~&\\/^-!{}", min_size=1)
 
 
 @given(SIGNS)
+@example("a &lt; b")
 def test_no_sign_of_a_claim_is_markdown(text: str) -> None:
     told = " ".join(text.split())
     page = claims_pages.table(["x"], [[f"x {claims_pages.plain(text)} x"]])
