@@ -6,7 +6,8 @@ Deliberate faults, and the test that caught each:
 
 - a scene in another's place -> test_a_large_image_is_four_scenes
 - tests on the images trained on -> test_nobody_is_trained_on_the_test_images
-- every second tile left out -> test_a_tile_left_out_is_noticed
+- the training's score written down for the test's -> the same
+- every last tile left out -> test_a_tile_left_out_is_noticed
 - a verdict that is read from nothing -> test_the_evidence_is_what_was_measured
 """
 
@@ -23,7 +24,7 @@ from maskrcnn_scratch.claims.claim import Step, Table, borne_out
 from maskrcnn_scratch.claims.claim24 import CLAIM, Tiles, cut_and_glued, least_covered
 from maskrcnn_scratch.data import tiles as tiles_module
 from maskrcnn_scratch.data.shapes import draw_scene
-from maskrcnn_scratch.experiments.mask_branch import TEST_SEED
+from maskrcnn_scratch.experiments.mask_branch import TEST_SEED, MaskScore
 from maskrcnn_scratch.experiments.tiles import (
     LARGE,
     SIZE,
@@ -76,14 +77,18 @@ def test_nobody_is_trained_on_the_test_images(monkeypatch: pytest.MonkeyPatch) -
 
     def watched(seed: int, count: int) -> list[object]:
         asked.append((seed, count))
-        return true(seed, count)[:2]  # type: ignore[return-value]
+        return true(seed, count)[: 1 if seed == 5 else 3]  # type: ignore[return-value]
+
+    def counted(branch: object, samples: list[object]) -> MaskScore:
+        return MaskScore(len(samples) / 10, 0)
 
     monkeypatch.setattr("maskrcnn_scratch.experiments.tiles.tiles_of", watched)
+    monkeypatch.setattr("maskrcnn_scratch.experiments.tiles.score", counted)
     curve = train_on_tiles(5, TileScale(1, 2, iterations=4, points=2))
     assert sorted(asked) == [(5, 1), (TEST_SEED, 2)]
     assert curve.iterations == [2, 4]
-    assert len(curve.train) == len(curve.test) == 2
-    assert all(0 <= value <= 1 for value in curve.train + curve.test)
+    assert curve.train == [0.1, 0.1]
+    assert curve.test == [0.3, 0.3]
 
 
 def test_every_pixel_is_in_a_tile() -> None:
