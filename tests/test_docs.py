@@ -251,6 +251,7 @@ GOOD = """<img src="a.png" alt="a cell"><a name="old" href="b/c.html#here">x</a>
         ('<img src="d.png" alt="a cell">', "leads nowhere: d.png"),
         ('<img src="a.png">', "no alternative text: a.png"),
         ('<img src="a.png" alt=" ">', "no alternative text: a.png"),
+        ('<img src="a.png" alt="a.png">', "no alternative text: a.png"),
         ('<script src="gone.js"></script>', "leads nowhere: gone.js"),
         (
             '<script src="https://example.org/a.js"></script>',
