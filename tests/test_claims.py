@@ -11,7 +11,6 @@ Deliberate faults, and the test that caught each:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +26,6 @@ from maskrcnn_scratch.cli import main
 LESSONS = Path(__file__).parents[1] / "tutorial"
 
 
-@functools.cache
-def measured(number: int) -> Any:
-    """By the quick way, once a session."""
-    claim = find(number)
-    return claim.measure(**claim.quick)
-
-
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_claim_says_all_it_must(number: int) -> None:
     claim = find(number)
@@ -46,9 +38,11 @@ def test_a_claim_says_all_it_must(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_evidence_bears_every_verdict_out(number: int) -> None:
+def test_the_evidence_bears_every_verdict_out(number: int, tmp_path: Path) -> None:
+    """By the quick way; and it can be drawn, with words for the picture."""
     claim = find(number)
-    lines = list(claim.evidence(measured(number)))
+    measured = claim.measure(**claim.quick)
+    lines = list(claim.evidence(measured))
     against = [line for line in lines if isinstance(line, Step) and line.holds is False]
     assert not against
     assert borne_out(lines)
@@ -59,17 +53,10 @@ def test_the_evidence_bears_every_verdict_out(number: int) -> None:
         else:
             assert line.says
             assert line.value
-
-
-@pytest.mark.parametrize("number", NUMBERS)
-def test_every_claim_has_a_picture_and_words_for_it(
-    number: int, tmp_path: Path
-) -> None:
-    claim = find(number)
-    figure = claim.draw(measured(number))
+    figure = claim.draw(measured)
     assert isinstance(figure, Figure)
     figure.savefig(tmp_path / "claim.png", dpi=50)
-    assert claim.alt(measured(number)).endswith(".")
+    assert claim.alt(measured).endswith(".")
 
 
 def test_there_is_a_module_for_every_number() -> None:
