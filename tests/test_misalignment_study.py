@@ -650,3 +650,10 @@ def test_other_bad_input_is_one_line(
     for option in ("--check", "--page", "--out"):
         assert main(["misalignment", "study", option, str(file)]) == 1
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_options_of_a_single_object_are_not_lost_on_the_study(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["misalignment", "--image", "400", "study"]) == 1
+    assert "(here: image)" in capsys.readouterr().err

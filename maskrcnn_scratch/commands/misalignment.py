@@ -51,6 +51,7 @@ def misalignment(
     maskrcnn-scratch misalignment --stride 16 --start 100 --figure steps.png
     """
     if context.invoked_subcommand is not None:
+        refuse_options(context)
         return
     from rich.console import Console
 
@@ -72,6 +73,16 @@ def misalignment(
         with replacing_file(figure) as draft:
             draw_misalignment(told).savefig(draft, dpi=150)
         console.print(f"Picture: {figure}", soft_wrap=True)
+
+
+def refuse_options(context: typer.Context) -> None:
+    """The study has its own: those of a single object would be lost on it."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ValueError(
+                f"the study takes none of the options before it (here: {name})"
+            )
 
 
 @app.command()
