@@ -119,7 +119,7 @@ def evidence(told: Tiles) -> Iterator[Step | Table]:
         ("", "train", "test", "difference"),
         (
             row("the document, its own images", *THEIRS),
-            row(f"here, {len(told.curves)} trainings", train, test),
+            row(f"here, seeds: {len(told.curves)}", train, test),
         ),
     )
     apart = [curve.train[-1] - curve.test[-1] for curve in told.curves]

@@ -120,7 +120,7 @@ def evidence(told: Overlaps) -> Iterator[Step | Table]:
     yield from same_answer(ours, fcis)
     fields = ("alone", "pairs", "lost")
     yield Table(
-        f"mask IoU, {len(fcis)} trainings each",
+        f"mask IoU, seeds: {len(fcis)}",
         ("", "alone", f"box IoU {OVERLAPPING:g} or more", "lost"),
         tuple(
             (name, *(f"{mean(runs, field):.3f}" for field in fields))
