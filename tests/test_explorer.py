@@ -47,6 +47,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ from explorer_page import (
     state_of,
     tables_of,
 )
+from PIL import Image
 from strategies import Array
 
 from maskrcnn_scratch.figures import palette
@@ -903,6 +905,26 @@ def test_a_phone_never_scrolls_sideways(browser: Browser, scheme: Any) -> None:
         else (ink > 200 and ground < 40)
     )
     context.close()
+
+
+@pytest.mark.parametrize("screen", ["page", "phone"])
+def test_every_example_is_a_picture_of_its_own(
+    screen: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """To be looked at: ``--basetemp FOLDER`` says where the screenshots go."""
+    page: Page = request.getfixturevalue(screen)
+    seen = []
+    for place, state in enumerate(presets(page)):
+        show(page, state)
+        file = tmp_path / f"{screen}-{place}.png"
+        page.screenshot(path=file, full_page=True)
+        picture = np.array(Image.open(file).convert("RGB"))
+        assert picture.shape[1] == page.viewport_size["width"]
+        for colour in (palette.ROI, palette.BIN, palette.SAMPLE):
+            rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+            assert (picture == rgb).all(axis=2).sum() > 50, colour
+        seen.append(picture.tobytes())
+    assert len(set(seen)) == len(seen)
 
 
 def test_the_way_back_to_the_site(page: Page) -> None:
