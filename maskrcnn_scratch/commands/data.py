@@ -76,9 +76,9 @@ def tile(
     \b
     maskrcnn-scratch data tile slides --out tiles --tile 1024
     """
-    from maskrcnn_scratch.data.tiles import write_tiles
+    from maskrcnn_scratch.data.tiles import overlap_of, write_tiles
 
-    shared = tile // 4 if overlap is None else overlap
+    shared = overlap_of(tile, overlap)
     for split, count in write_tiles(folder, out, tile, shared).items():
         print(f"{split}: {count} tiles")
     print(f"they are in {out}")

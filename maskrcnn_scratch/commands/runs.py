@@ -142,8 +142,10 @@ def predict(
 
 def in_tiles(tile: int | None, overlap: int | None) -> tuple[int, int] | None:
     """Side and overlap of tiles, a quarter where that is not said; None without."""
+    from maskrcnn_scratch.data.tiles import overlap_of
+
     if tile is None:
         if overlap is not None:
             raise ValueError("--overlap needs --tile")
         return None
-    return tile, tile // 4 if overlap is None else overlap
+    return tile, overlap_of(tile, overlap)

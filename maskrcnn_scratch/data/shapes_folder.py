@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as mask_utils
 
+from maskrcnn_scratch.data.annotation import annotation
 from maskrcnn_scratch.data.shapes import CLASS_NAMES, Scene, draw_scene
 
 CREATOR = "maskrcnn-scratch data shapes"
@@ -82,21 +82,12 @@ def write_split(root: Path, split: str, scenes: range, size: int, seed: int) -> 
 
 def annotate(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
     """What is visible of each shape, as exact run lengths."""
-    annotations = []
-    for number, (mask, label) in enumerate(zip(scene.masks, scene.labels, strict=True)):
-        rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))
-        annotations.append(
-            {
-                "id": first_id + number,
-                "image_id": image_id,
-                "category_id": label,
-                "iscrowd": 0,
-                "area": int(mask.sum()),
-                "bbox": mask_utils.toBbox(rle).tolist(),
-                "segmentation": {**rle, "counts": rle["counts"].decode("ascii")},
-            }
+    return [
+        annotation(mask, first_id + number, image_id, label)
+        for number, (mask, label) in enumerate(
+            zip(scene.masks, scene.labels, strict=True)
         )
-    return annotations
+    ]
 
 
 def is_replaceable(folder: Path) -> bool:

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jaxtyping import Shaped
 from PIL import Image
-from pycocotools import mask as mask_utils
 from torch import Tensor
 
+from maskrcnn_scratch.data.annotation import annotation
 from maskrcnn_scratch.data.coco import CocoDataset
 from maskrcnn_scratch.data.layout import splits
 from maskrcnn_scratch.data.transforms import Sample, crop
@@ -25,6 +24,11 @@ from maskrcnn_scratch.files import filling_folder
 
 Corner = tuple[int, int]
 """(top, left) of a tile in its image, pixels."""
+
+
+def overlap_of(tile: int, overlap: int | None) -> int:
+    """The pixels that tiles share: a quarter of a tile where that is not said."""
+    return tile // 4 if overlap is None else overlap
 
 
 def tile_starts(size: int, tile: int, overlap: int) -> list[int]:
@@ -132,18 +136,13 @@ def annotate(
     """The objects of a tile in COCO's words."""
     target = sample[1]
     assert target.masks is not None
-    annotations = []
-    for number, mask in enumerate(target.masks.numpy()):
-        rle = mask_utils.encode(np.asfortranarray(mask))
-        annotations.append(
-            {
-                "id": first_id + number,
-                "image_id": image_id,
-                "category_id": dataset.category_ids[int(target.labels[number]) - 1],
-                "iscrowd": int(target.crowd[number]),
-                "area": int(mask.sum()),
-                "bbox": mask_utils.toBbox(rle).tolist(),
-                "segmentation": {**rle, "counts": rle["counts"].decode("ascii")},
-            }
+    return [
+        annotation(
+            mask,
+            first_id + number,
+            image_id,
+            dataset.category_ids[int(target.labels[number]) - 1],
+            int(target.crowd[number]),
         )
-    return annotations
+        for number, mask in enumerate(target.masks.numpy())
+    ]

@@ -26,10 +26,9 @@ from maskrcnn_scratch.experiments.mask_branch import (
     MaskBranch,
     Scale,
     as_rois,
-    endless_batches,
     given_boxes,
     moved,
-    train_settings,
+    train_branch,
 )
 from maskrcnn_scratch.experiments.overlapping_pairs import generate_pairs
 from maskrcnn_scratch.experiments.position_sensitive import assembled, part_of_bins
@@ -38,8 +37,6 @@ from maskrcnn_scratch.models.mask_head import FullyConvolutional
 from maskrcnn_scratch.models.roi_features import to_rois
 from maskrcnn_scratch.ops import box_iou
 from maskrcnn_scratch.structures import Target
-from maskrcnn_scratch.training.loop import fit, make_optimizer
-from maskrcnn_scratch.training.run import repeatable
 
 SIZE = 96  # pixels a side
 PARTS = 3  # along each side of a box: FCIS's k
@@ -219,13 +216,5 @@ def train(name: str, seed: int, scale: Scale) -> MaskBranch:
     torch.manual_seed(seed)
     kind = PositionSensitive if name == FCIS else MaskBranch
     branch = kind(model_config())
-    settings = train_settings(scale.iterations, seed)
-    with repeatable(torch.device("cpu")):
-        fit(
-            settings,
-            branch,
-            make_optimizer(settings, branch),
-            endless_batches(samples, seed),
-            report=lambda iteration, values: None,
-        )
+    train_branch(branch, samples, scale.iterations, seed)
     return branch

@@ -26,7 +26,7 @@ from maskrcnn_scratch.models.terms import averaged
 from maskrcnn_scratch.ops import paste_masks
 from maskrcnn_scratch.structures import Target
 from maskrcnn_scratch.training.config import TrainConfig
-from maskrcnn_scratch.training.loop import Batch, fit, make_optimizer
+from maskrcnn_scratch.training.loop import Batch, Report, fit, make_optimizer
 from maskrcnn_scratch.training.run import repeatable
 from maskrcnn_scratch.weights.lesson import lesson_model
 
@@ -169,16 +169,28 @@ def train_and_score(
     samples = generate_shapes(scale.train_images, SIZE, seed)
     torch.manual_seed(seed)
     branch = MaskBranch(config, trained)
-    settings = train_settings(scale.iterations, seed)
+    train_branch(branch, samples, scale.iterations, seed)
+    with repeatable(torch.device("cpu")):
+        return score(branch, test_samples(scale.test_images))
+
+
+def train_branch(
+    branch: MaskBranch,
+    samples: Sequence[Sample],
+    iterations: int,
+    seed: int,
+    report: Report = lambda iteration, values: None,
+) -> None:
+    """Train on images in an order that depends on the seed alone. In place."""
+    settings = train_settings(iterations, seed)
     with repeatable(torch.device("cpu")):
         fit(
             settings,
             branch,
             make_optimizer(settings, branch),
             endless_batches(samples, seed),
-            report=lambda iteration, values: None,
+            report=report,
         )
-        return score(branch, test_samples(scale.test_images))
 
 
 def train_settings(iterations: int, seed: int) -> TrainConfig:

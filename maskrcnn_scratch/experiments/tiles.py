@@ -22,16 +22,13 @@ from maskrcnn_scratch.experiments.lesson_weights import SIZE
 from maskrcnn_scratch.experiments.mask_branch import (
     TEST_SEED,
     MaskBranch,
-    endless_batches,
     moved,
     score,
-    train_settings,
+    train_branch,
 )
 from maskrcnn_scratch.inference import InTiles, Predictor
 from maskrcnn_scratch.inference.files import Json
 from maskrcnn_scratch.structures import Detections
-from maskrcnn_scratch.training.loop import fit, make_optimizer
-from maskrcnn_scratch.training.run import repeatable
 
 LARGE = 2 * SIZE  # pixels a side
 OVERLAP = SIZE // 2
@@ -125,7 +122,6 @@ def train_on_tiles(seed: int, scale: TileScale) -> Curve:
     train, test = tiles_of(seed, scale.train_images), test_tiles(scale.test_images)
     torch.manual_seed(seed)
     branch = MaskBranch(base_model())
-    settings = train_settings(scale.iterations, seed)
     curve = Curve([], [], [])
 
     def report(iteration: int, values: dict[str, float]) -> None:
@@ -135,14 +131,7 @@ def train_on_tiles(seed: int, scale: TileScale) -> Curve:
             curve.test.append(score(branch, test).mean_iou)
             branch.train()
 
-    with repeatable(torch.device("cpu")):
-        fit(
-            settings,
-            branch,
-            make_optimizer(settings, branch),
-            endless_batches(train, seed),
-            report,
-        )
+    train_branch(branch, train, scale.iterations, seed, report)
     return curve
 
 
